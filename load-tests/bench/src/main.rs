@@ -1,0 +1,3 @@
+//! The `bench` process.
+
+fn main() {}

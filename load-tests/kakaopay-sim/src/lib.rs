@@ -1,0 +1,1 @@
+//! KakaoPay with a memory, a pay page and a fault script.

@@ -1,0 +1,3 @@
+//! The `kakaopay-sim` process.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `shop` process.
+
+fn main() {}

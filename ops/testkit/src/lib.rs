@@ -1,0 +1,1 @@
+//! Private PostgreSQL and Redis, a fresh database per test, eventually and a chaos proxy.

@@ -1,0 +1,1 @@
+//! Read models: live projector and the rebuild CLI.

@@ -1,0 +1,3 @@
+//! The `projector` process.
+
+fn main() {}

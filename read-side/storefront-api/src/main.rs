@@ -1,0 +1,3 @@
+//! The `storefront-api` process.
+
+fn main() {}

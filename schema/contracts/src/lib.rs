@@ -1,0 +1,1 @@
+//! The published language: values, ids, events and their envelope.

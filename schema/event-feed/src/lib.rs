@@ -1,0 +1,1 @@
+//! The one correct way to read the log in order.

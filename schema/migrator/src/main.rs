@@ -1,0 +1,3 @@
+//! The `migrator` process.
+
+fn main() {}

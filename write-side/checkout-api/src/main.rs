@@ -1,0 +1,3 @@
+//! The `checkout-api` process.
+
+fn main() {}

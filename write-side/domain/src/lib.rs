@@ -1,0 +1,1 @@
+//! Aggregates, pricing and policies: decides, and does nothing else.

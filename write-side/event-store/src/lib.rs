@@ -1,0 +1,1 @@
+//! The write door of the log: append, load and the command executor.

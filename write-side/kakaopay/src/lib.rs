@@ -1,0 +1,1 @@
+//! Client of the KakaoPay online payment API; knows nothing of the shop.

@@ -1,0 +1,1 @@
+//! Outbox relay, reactions and schedules.
