@@ -1,1 +1,10 @@
 //! Aggregates, pricing and policies: decides, and does nothing else.
+//!
+//! Everything here is a pure function of state and command. Time, ids and random values arrive in
+//! the command; what must happen outside is returned as an [`Effect`] and carried out by others.
+
+pub mod effects;
+pub mod kernel;
+
+pub use effects::Effect;
+pub use kernel::{EventSourced, Fact, Principal, Refusal, RefusalKind};
