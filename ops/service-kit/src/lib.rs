@@ -1,1 +1,17 @@
-//! What every process needs: configuration, telemetry, clock, shutdown, pools, problems, tokens, sealing.
+//! What every process needs and no process should invent again.
+//!
+//! Configuration, telemetry, clock, shutdown, pools, problems, HTTP manners, tokens and the sealing
+//! of personal data. It knows nothing of carts, orders or payments: a word of the business in here
+//! is in the wrong crate.
+
+pub mod clock;
+pub mod config;
+pub mod digest;
+pub mod http;
+pub mod pools;
+pub mod problem;
+pub mod request_id;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tokens;
+pub mod vault;

@@ -1,0 +1,184 @@
+//! How a process is doing, for whoever runs it: alive, ready, its numbers, its version.
+//!
+//! Alive means only that it answers. Ready means that it can do its work: a required dependency
+//! that is down, or a shutdown under way, makes it 503, and a balancer sends requests elsewhere. An
+//! optional one (Redis) is named and changes nothing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use futures_util::future::join_all;
+use metrics_exporter_prometheus::PrometheusHandle;
+use poem::http::StatusCode;
+use poem::http::header::CONTENT_TYPE;
+use poem::{EndpointExt, IntoResponse, Request, Response, Route, RouteMethod};
+use poem_openapi::OperationId;
+use serde_json::{Map, json};
+use tokio::time::timeout;
+
+use crate::clock::BoxFuture;
+use crate::pools::RedisHandle;
+use crate::shutdown::Shutdown;
+
+/// Longest wait for one dependency to answer; a balancer asks every few seconds.
+const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+type Probe = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// What a process needs, by name, and how to ask whether it is there.
+#[derive(Clone, Default)]
+pub struct Health {
+    dependencies: Vec<Dependency>,
+    shutdown: Option<Shutdown>,
+}
+
+#[derive(Clone)]
+struct Dependency {
+    name: &'static str,
+    is_required: bool,
+    probe: Probe,
+}
+
+impl Health {
+    /// Depends on nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds something without which the process is not ready; `probe` says whether it is there.
+    #[must_use]
+    pub fn requires<F, Fut>(self, name: &'static str, probe: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = bool> + Send + 'static,
+    {
+        self.with(name, true, probe)
+    }
+
+    /// Adds something that is missed when it is down, but not needed.
+    #[must_use]
+    pub fn uses<F, Fut>(self, name: &'static str, probe: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = bool> + Send + 'static,
+    {
+        self.with(name, false, probe)
+    }
+
+    /// Requires a PostgreSQL that answers `select 1`, as `postgres`.
+    #[must_use]
+    pub fn requires_postgres(self, pool: Pool) -> Self {
+        self.requires("postgres", move || {
+            let pool = pool.clone();
+            async move {
+                match pool.get().await {
+                    Ok(client) => client.batch_execute("select 1").await.is_ok(),
+                    Err(_away) => false,
+                }
+            }
+        })
+    }
+
+    /// Uses a Redis that answers `PING`, as `redis`; nothing that must be right depends on it.
+    #[must_use]
+    pub fn uses_redis(self, redis: RedisHandle) -> Self {
+        self.uses("redis", move || {
+            let redis = redis.clone();
+            async move { redis.query::<String>(&redis::cmd("PING")).await.is_ok() }
+        })
+    }
+
+    /// Not ready any more once `shutdown` is requested, so that a balancer turns away first.
+    #[must_use]
+    pub fn until(mut self, shutdown: Shutdown) -> Self {
+        self.shutdown = Some(shutdown);
+        self
+    }
+
+    fn with<F, Fut>(mut self, name: &'static str, is_required: bool, probe: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = bool> + Send + 'static,
+    {
+        let probe: Probe = Arc::new(move || Box::pin(probe()));
+        self.dependencies.push(Dependency { name, is_required, probe });
+        self
+    }
+
+    /// Whether the process can do its work now, with every dependency by name.
+    async fn ready(&self) -> Response {
+        let probes = self.dependencies.iter().map(|dependency| async move {
+            let is_up = timeout(PROBE_WAIT_MAX, (dependency.probe)()).await.unwrap_or(false);
+            (dependency, is_up)
+        });
+        let mut is_ready = true;
+        let mut dependencies = Map::new();
+        for (Dependency { name, is_required, .. }, is_up) in join_all(probes).await {
+            is_ready &= is_up || !is_required;
+            let status = if is_up { "up" } else { "down" };
+            let entry = json!({ "status": status, "required": is_required });
+            dependencies.insert((*name).to_owned(), entry);
+        }
+        let is_draining = self.shutdown.as_ref().is_some_and(Shutdown::is_requested);
+        let (code, status) = match (is_ready, is_draining) {
+            (_, true) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
+            (true, false) => (StatusCode::OK, "ready"),
+        };
+        let body = json!({ "status": status, "dependencies": dependencies });
+        answer("healthReady", code, "application/json", body.to_string())
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.dependencies.iter().map(|it| it.name)).finish()
+    }
+}
+
+/// `GET /health/live`, `/health/ready`, `/metrics` and `/version`, for a port that only operators
+/// reach.
+pub fn ops_routes(health: Health, metrics: PrometheusHandle, version: &'static str) -> Route {
+    let live = |_request: Request| async {
+        answer("healthLive", StatusCode::OK, "application/json", r#"{"status":"alive"}"#.into())
+    };
+    let ready = move |_request: Request| {
+        let health = health.clone();
+        async move { health.ready().await }
+    };
+    let numbers = move |_request: Request| {
+        let text = metrics.render();
+        async move { answer("metrics", StatusCode::OK, "text/plain; version=0.0.4", text) }
+    };
+    let version = move |_request: Request| async move {
+        let body = json!({ "version": version }).to_string();
+        answer("version", StatusCode::OK, "application/json", body)
+    };
+    Route::new()
+        .at("/health/live", get(live))
+        .at("/health/ready", get(ready))
+        .at("/metrics", get(numbers))
+        .at("/version", get(version))
+}
+
+fn get<F, Fut>(handler: F) -> RouteMethod
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Response> + Send + 'static,
+{
+    RouteMethod::new().get(poem::endpoint::make(handler).boxed())
+}
+
+fn answer(
+    operation: &'static str,
+    status: StatusCode,
+    content_type: &'static str,
+    body: String,
+) -> Response {
+    let mut response =
+        body.with_header(CONTENT_TYPE, content_type).with_status(status).into_response();
+    response.set_data(OperationId(operation));
+    response
+}

@@ -1,0 +1,201 @@
+//! One middleware around each app: id in, limits, the work, problem or answer, headers, metrics.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use poem::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use poem::http::{HeaderValue, StatusCode};
+use poem::{Body, Endpoint, IntoEndpoint, IntoResponse, Request, Response};
+use poem_openapi::OperationId;
+use tokio::time::timeout;
+use tracing::Instrument;
+
+use super::errors::problem_from;
+use crate::problem::Problem;
+use crate::request_id::{self, RequestId};
+
+/// Longest request body, in bytes. Our largest is a cart of a hundred lines, under 32 KiB.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Longest wait for a request's body, so that a slow sender holds no handler.
+pub const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Requests answered, by service, operation and status.
+pub const REQUESTS_TOTAL: &str = "http_requests_total";
+/// Seconds from the request's head to the answer's head, by service, operation and status.
+pub const REQUEST_SECONDS: &str = "http_request_seconds";
+
+/// The operation of a request that no described operation took.
+const OPERATION_NONE: &str = "none";
+
+/// Pages may run their own script and style (the API browser does); nothing comes from elsewhere.
+const POLICY_HTML: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; \
+     style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+/// Data is no page: nothing in it may be run, shown or framed.
+const POLICY_DATA: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// Describes the access metrics; call it once in `main`.
+pub fn describe() {
+    describe_counter!(REQUESTS_TOTAL, Unit::Count, "requests answered");
+    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "time to answer a request");
+}
+
+/// `app` with all our manners; `service` is the label of its metrics and log lines.
+pub fn standard<A: IntoEndpoint>(service: &'static str, app: A) -> StandardEndpoint<A::Endpoint> {
+    StandardEndpoint { service, app: app.into_endpoint() }
+}
+
+/// An app with all our manners; made by [`standard`]. It always answers, never errs.
+#[derive(Debug)]
+pub struct StandardEndpoint<E> {
+    service: &'static str,
+    app: E,
+}
+
+impl<E: Endpoint> Endpoint for StandardEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let started = Instant::now();
+        let id = id_of(&request);
+        let span = tracing::info_span!(
+            "request",
+            request_id = %id,
+            service = self.service,
+            http.method = %request.method(),
+        );
+        let answered = self.answer(request).instrument(span.clone());
+        let Answer { mut response, operation } = request_id::scope(id.clone(), answered).await;
+
+        dress(&mut response, &id);
+        let seconds = started.elapsed().as_secs_f64();
+        let status = response.status();
+        let labels = [
+            ("service", self.service.to_owned()),
+            ("operation", operation.to_owned()),
+            ("status", status.as_u16().to_string()),
+        ];
+        counter!(REQUESTS_TOTAL, &labels).increment(1);
+        histogram!(REQUEST_SECONDS, &labels).record(seconds);
+        span.in_scope(|| {
+            tracing::debug!(http.operation = operation, http.status = status.as_u16(), "answered");
+        });
+        Ok(response)
+    }
+}
+
+struct Answer {
+    response: Response,
+    operation: &'static str,
+}
+
+impl Answer {
+    fn refused(problem: Problem) -> Self {
+        Self { response: problem.into_response(), operation: OPERATION_NONE }
+    }
+}
+
+impl<E: Endpoint> StandardEndpoint<E> {
+    async fn answer(&self, mut request: Request) -> Answer {
+        if let Err(problem) = take_in_body(&mut request).await {
+            return Answer::refused(problem);
+        }
+        // A panic of one request must not take the connection, let alone the process, along.
+        match AssertUnwindSafe(self.app.call(request)).catch_unwind().await {
+            Ok(Ok(output)) => {
+                let response = output.into_response();
+                let operation = response.data::<OperationId>().map_or(OPERATION_NONE, |id| id.0);
+                Answer { response, operation }
+            }
+            Ok(Err(error)) => {
+                let operation = error.data::<OperationId>().map_or(OPERATION_NONE, |id| id.0);
+                let response = if error.is_from_response() {
+                    error.into_response()
+                } else {
+                    problem_from(&error).into_response()
+                };
+                Answer { response, operation }
+            }
+            // The panic hook has written where and why.
+            Err(_panic) => {
+                tracing::error!("a handler panicked");
+                Answer::refused(Problem::internal_unexplained())
+            }
+        }
+    }
+}
+
+/// The id the client brought, if it is harmless, else a new one.
+fn id_of(request: &Request) -> RequestId {
+    request
+        .headers()
+        .get(request_id::HEADER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(RequestId::generate)
+}
+
+/// Reads the body within its bounds before the handler runs, so that a handler never waits for a
+/// client and a body without `Content-Length` has the same limit as one with it.
+async fn take_in_body(request: &mut Request) -> Result<(), Problem> {
+    if request.is_body_empty_by_head() {
+        return Ok(());
+    }
+    let reading = request.take_body().into_bytes_limit(BODY_BYTES_MAX);
+    match timeout(BODY_WAIT_MAX, reading).await {
+        Ok(Ok(bytes)) => {
+            request.set_body(Body::from_bytes(bytes));
+            Ok(())
+        }
+        Ok(Err(error)) => Err(problem_from(&error.into())),
+        Err(_elapsed) => Err(problem_from(&StatusCode::REQUEST_TIMEOUT.into())),
+    }
+}
+
+trait BodyHead {
+    fn is_body_empty_by_head(&self) -> bool;
+}
+
+impl BodyHead for Request {
+    fn is_body_empty_by_head(&self) -> bool {
+        use poem::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+        let headers = self.headers();
+        let length = headers.get(CONTENT_LENGTH).map(HeaderValue::as_bytes);
+        // HTTP/2 bodies may have neither header, so only an explicit zero is believed there.
+        match length {
+            Some(length) => length == b"0",
+            None => {
+                !headers.contains_key(TRANSFER_ENCODING)
+                    && self.version() < poem::http::Version::HTTP_2
+                    && self.method().is_safe()
+            }
+        }
+    }
+}
+
+/// Adds the headers every answer has. What a handler has set itself stays.
+fn dress(response: &mut Response, id: &RequestId) {
+    let is_html = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    let policy = if is_html { POLICY_HTML } else { POLICY_DATA };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, policy),
+        // Most answers are somebody's own; what a cache may keep, its handler says.
+        (CACHE_CONTROL, "no-store"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(HeaderName::from_static(request_id::HEADER), value);
+    }
+}

@@ -1,0 +1,220 @@
+//! Connections to PostgreSQL and Redis, with a bound on every wait.
+//!
+//! Neither connects when it is made: a process starts while a database is away, says so in
+//! `/health/ready`, and recovers without a restart. An absent Redis is an error at each call, never
+//! a hang: nothing that must be right depends on it.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
+use redis::{Client, Cmd, FromRedisValue, Pipeline};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use tokio_postgres::NoTls;
+
+use crate::config::Secret;
+
+/// Longest wait for a new connection to PostgreSQL or Redis.
+pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Longest wait for one Redis call, connecting included. Redis answers in under a millisecond or
+/// is in trouble.
+pub const REDIS_CALL_WAIT_MAX: Duration = Duration::from_secs(1);
+/// A connection without a sign of life for this long is given up by the operating system.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How one process uses PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// Shown in `pg_stat_activity`.
+    pub application_name: &'static str,
+    /// Most connections open at once.
+    pub size_max: usize,
+    /// Longest wait for a free connection.
+    pub wait_max: Duration,
+    /// Longest run of one statement, enforced by the server.
+    pub statement_timeout: Duration,
+}
+
+impl PoolSettings {
+    /// Eight connections, two seconds to wait for one, five seconds a statement.
+    pub fn named(application_name: &'static str) -> Self {
+        Self {
+            application_name,
+            size_max: 8,
+            wait_max: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why there is no pool.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// The PostgreSQL URL cannot be read; the URL itself is not repeated.
+    #[error("read the database URL")]
+    PostgresUrl(#[source] tokio_postgres::Error),
+    /// The pool cannot be made with these settings.
+    #[error("make the database pool")]
+    Build(#[source] deadpool_postgres::BuildError),
+    /// The Redis URL cannot be read; the URL itself is not repeated.
+    #[error("read the redis URL")]
+    RedisUrl,
+}
+
+/// A pool for the database at `url`. Connects at the first use.
+///
+/// # Errors
+/// The URL cannot be read.
+pub fn postgres(url: &Secret, settings: &PoolSettings) -> Result<Pool, PoolError> {
+    let mut config: tokio_postgres::Config =
+        url.expose().parse().map_err(PoolError::PostgresUrl)?;
+    let limit = settings.statement_timeout.as_millis();
+    let given = config.get_options().unwrap_or_default();
+    let options = format!("{given} -c statement_timeout={limit}").trim_start().to_owned();
+    config
+        .application_name(settings.application_name)
+        .options(options)
+        .connect_timeout(CONNECT_WAIT_MAX)
+        .keepalives_idle(SILENCE_MAX)
+        .tcp_user_timeout(SILENCE_MAX);
+    // `Fast` trusts a connection that is not known to be closed: one round trip less per use.
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    Pool::builder(Manager::from_config(config, NoTls, recycling))
+        .max_size(settings.size_max)
+        .timeouts(Timeouts {
+            wait: Some(settings.wait_max),
+            create: Some(CONNECT_WAIT_MAX),
+            recycle: Some(CONNECT_WAIT_MAX),
+        })
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(PoolError::Build)
+}
+
+/// Why a Redis call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisError {
+    /// Redis did not answer within [`REDIS_CALL_WAIT_MAX`].
+    #[error("redis did not answer in time")]
+    Timeout,
+    /// Redis is away or refused the call.
+    #[error("call redis")]
+    Call(#[from] redis::RedisError),
+}
+
+/// Redis, connected at the first use and again after a loss. Clones share the connection.
+#[derive(Clone)]
+pub struct RedisHandle(Arc<RedisInner>);
+
+struct RedisInner {
+    client: Client,
+    manager: OnceCell<ConnectionManager>,
+}
+
+/// A handle for the Redis at `url`. Connects at the first use.
+///
+/// # Errors
+/// The URL cannot be read.
+pub fn redis(url: &Secret) -> Result<RedisHandle, PoolError> {
+    // The library's own error may repeat the URL and with it a password.
+    let client = Client::open(url.expose()).map_err(|_may_hold_a_password| PoolError::RedisUrl)?;
+    Ok(RedisHandle(Arc::new(RedisInner { client, manager: OnceCell::new() })))
+}
+
+impl RedisHandle {
+    /// Runs one command.
+    ///
+    /// # Errors
+    /// Redis is away, slow, or refuses the command, or the answer is no `T`.
+    pub async fn query<T: FromRedisValue + Send>(&self, command: &Cmd) -> Result<T, RedisError> {
+        self.run(|mut connection| async move { command.query_async(&mut connection).await }).await
+    }
+
+    /// Runs several commands in one round trip.
+    ///
+    /// # Errors
+    /// Redis is away, slow, or refuses a command, or the answer is no `T`.
+    pub async fn pipeline<T: FromRedisValue + Send>(
+        &self,
+        commands: &Pipeline,
+    ) -> Result<T, RedisError> {
+        self.run(|mut connection| async move { commands.query_async(&mut connection).await }).await
+    }
+
+    /// Runs anything over a connection (a script, several calls) within [`REDIS_CALL_WAIT_MAX`].
+    ///
+    /// # Errors
+    /// Redis is away or slow, or `work` fails.
+    pub async fn run<T, F, Fut>(&self, work: F) -> Result<T, RedisError>
+    where
+        F: FnOnce(ConnectionManager) -> Fut,
+        Fut: Future<Output = redis::RedisResult<T>>,
+    {
+        let call = async { Ok(work(self.connection().await?).await?) };
+        timeout(REDIS_CALL_WAIT_MAX, call).await.unwrap_or(Err(RedisError::Timeout))
+    }
+
+    /// A connection of its own for subscriptions. When it ends, ask for another one.
+    ///
+    /// # Errors
+    /// Redis is away or slow.
+    pub async fn subscriptions(&self) -> Result<PubSub, RedisError> {
+        let connect = self.0.client.get_async_pubsub();
+        match timeout(CONNECT_WAIT_MAX, connect).await {
+            Ok(connected) => Ok(connected?),
+            Err(_elapsed) => Err(RedisError::Timeout),
+        }
+    }
+
+    async fn connection(&self) -> Result<ConnectionManager, RedisError> {
+        let inner = &self.0;
+        let manager = inner.manager.get_or_try_init(|| async {
+            // One attempt a call: the next call is the retry.
+            let config = ConnectionManagerConfig::new()
+                .set_number_of_retries(0)
+                .set_connection_timeout(Some(REDIS_CALL_WAIT_MAX))
+                .set_response_timeout(Some(REDIS_CALL_WAIT_MAX));
+            ConnectionManager::new_lazy_with_config(inner.client.clone(), config)
+        });
+        Ok(manager.await?.clone())
+    }
+}
+
+impl fmt::Debug for RedisHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisHandle")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_url_is_an_error_that_does_not_repeat_it() {
+        let url = Secret::from("postgres://shop:hunter2@host:notaport/shop");
+        let error = postgres(&url, &PoolSettings::named("test")).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+
+        let error = redis(&Secret::from("nonsense://:hunter2@host")).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+
+    #[test]
+    fn making_a_pool_needs_no_database() {
+        let url = Secret::from("postgres://nobody@127.0.0.1:1/nothing");
+        let pool = postgres(&url, &PoolSettings::named("test")).unwrap();
+        assert_eq!(pool.status().max_size, 8);
+    }
+
+    #[tokio::test]
+    async fn an_absent_redis_is_an_error() {
+        let handle = redis(&Secret::from("redis://127.0.0.1:1")).unwrap();
+        assert!(handle.query::<()>(&redis::cmd("PING")).await.is_err());
+        assert!(handle.subscriptions().await.is_err());
+    }
+}
