@@ -1,0 +1,81 @@
+//! Which address each part listens on.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+/// One port a part, in the order of `--port-base`: the first is `base`, the next `base + 1`, ….
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// Command API.
+    pub checkout: u16,
+    /// Query API.
+    pub storefront: u16,
+    /// Administrators' API.
+    pub admin: u16,
+    /// Simulated KakaoPay.
+    pub kakaopay_sim: u16,
+    /// Health and metrics of the command API.
+    pub checkout_ops: u16,
+    /// Health and metrics of the query API.
+    pub storefront_ops: u16,
+    /// Private PostgreSQL.
+    pub postgres: u16,
+    /// Private Redis.
+    pub redis: u16,
+    /// Health and metrics of worker and projector.
+    pub worker_ops: u16,
+}
+
+impl Ports {
+    /// Nine ports from `base` on, or nine free ones.
+    ///
+    /// # Errors
+    /// When the system has no free port to give.
+    pub fn plan(base: Option<u16>) -> io::Result<Self> {
+        let numbers = match base {
+            Some(base) => std::array::from_fn(|offset| {
+                base.saturating_add(u16::try_from(offset).unwrap_or(u16::MAX))
+            }),
+            None => free_ports()?,
+        };
+        let [
+            checkout,
+            storefront,
+            admin,
+            kakaopay_sim,
+            checkout_ops,
+            storefront_ops,
+            postgres,
+            redis,
+            worker_ops,
+        ] = numbers;
+        Ok(Self {
+            checkout,
+            storefront,
+            admin,
+            kakaopay_sim,
+            checkout_ops,
+            storefront_ops,
+            postgres,
+            redis,
+            worker_ops,
+        })
+    }
+}
+
+/// This port on the loopback address, where everything of the embedded shop listens.
+pub fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// Nine different free ports: all are held at once before any is let go.
+fn free_ports() -> io::Result<[u16; 9]> {
+    let mut numbers = [0_u16; 9];
+    let mut held = Vec::with_capacity(numbers.len());
+    for number in &mut numbers {
+        let listener = TcpListener::bind(loopback(0))?;
+        *number = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(numbers)
+}
