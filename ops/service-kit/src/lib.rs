@@ -11,6 +11,7 @@ pub mod http;
 pub mod pools;
 pub mod problem;
 pub mod request_id;
+pub mod return_url;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tokens;

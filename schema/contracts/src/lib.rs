@@ -14,6 +14,7 @@ pub mod money;
 pub mod order_number;
 pub mod personal;
 pub mod quantity;
+pub mod seals;
 pub mod text;
 
 pub use category::Category;
