@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::event_body;
 use crate::{
-    BillingKeyId, DiscountRate, ItemId, OrderNumber, Period, Quantity, Receiver, RefundId, Text,
-    UserId, Won,
+    BillingKeyId, DiscountRate, ItemId, OrderId, OrderNumber, Period, Quantity, Receiver, RefundId,
+    Text, UserId, Won,
 };
 
 use crate::personal::Sealed;
@@ -161,6 +161,8 @@ pub enum OrderEvent {
     /// The order was placed; every amount in it is a snapshot of that moment.
     #[serde(rename = "OrderPlaced")]
     Placed {
+        /// Which order: attempts, refunds and subscriptions are named after it.
+        order_id: OrderId,
         /// The number for people; claimed, so that it is unique.
         number: OrderNumber,
         /// Whose.
