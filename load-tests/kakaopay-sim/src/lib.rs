@@ -1,1 +1,34 @@
 //! KakaoPay with a memory, a pay page and a fault script.
+//!
+//! Answers the seven calls of the online payment API as far as it is documented, lets a shopper
+//! (or a test) press the buttons of a pay page, and goes wrong on demand: after committing,
+//! before committing, slowly, or with half an answer. `GET /__sim/ledger` tells what it believes
+//! was charged, and that is what a shop's books must agree with.
+//!
+//! Where KakaoPay's behaviour is unknown it is a setting of [`SimConfig`].
+
+mod answers;
+mod calls;
+mod clock;
+mod config;
+mod faults;
+mod fields;
+mod issuer;
+mod journal;
+mod ledger;
+mod model;
+mod pay_page;
+mod refusal;
+mod routes;
+mod server;
+mod sim;
+mod wire;
+mod world;
+
+pub use crate::clock::{ClockChange, SimClock};
+pub use crate::config::{CidConfig, CidKind, SimConfig, SimError};
+pub use crate::faults::{Fault, FaultRule, FaultScript, Latency, Operation, When};
+pub use crate::ledger::{CallCounts, Cancel, Charge, Ledger, LedgerSid, Totals};
+pub use crate::model::{Method, Status};
+pub use crate::pay_page::{NotAPayAction, PayAction};
+pub use crate::server::{SimHandle, Simulator, run};
