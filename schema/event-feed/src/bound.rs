@@ -1,0 +1,36 @@
+//! Up to where the log is settled.
+//!
+//! Take a position p at or below the result, handed out by transaction T. p is at most M, so it was
+//! handed out before M was read; T took its lock, whose bound lies below p, before that. When the
+//! locks are scanned afterwards, either T's is among them, and the result would lie below p; or it is
+//! gone, and T has committed or rolled back, which every snapshot taken from then on knows.
+//! Numbers that were rolled back need no treatment: nothing will ever stand there.
+
+use contracts::Position;
+use tokio_postgres::Client;
+
+/// Everything at or below the returned position is settled for every statement that starts later.
+///
+/// Two statements, on purpose: in one, the snapshot would be older than the lock scan.
+/// May be lower than what an earlier call returned, when a slow append published an old bound late;
+/// the caller keeps the larger one.
+///
+/// # Errors
+/// What the database said.
+pub async fn settled(client: &Client) -> Result<Settled, tokio_postgres::Error> {
+    let newest: i64 =
+        client.query_one(include_str!("sql/last_position.sql"), &[]).await?.try_get(0)?;
+    let oldest: Option<i64> =
+        client.query_one(include_str!("sql/oldest_bound.sql"), &[&newest]).await?.try_get(0)?;
+    let safe = oldest.map_or(newest, |bound| newest.min(bound));
+    Ok(Settled { safe: Position::new(safe), newest: Position::new(newest) })
+}
+
+/// What one look at the log's edge found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Everything up to here is settled.
+    pub safe: Position,
+    /// The newest position handed out.
+    pub newest: Position,
+}
