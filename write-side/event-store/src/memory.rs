@@ -1,0 +1,160 @@
+//! The log in memory, for tests: the same promises as PostgreSQL, and gone with the process.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use contracts::{Claim, Position, decode};
+use domain::EventSourced;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::append::{Append, NewEvent, OutboxRow, Outcome, StoredReceipt};
+use crate::error::{AppendError, StoreError};
+use crate::store::{BoxFuture, Store};
+
+type StreamKey = (&'static str, Uuid);
+
+/// A log that lives as long as the value.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    log: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    streams: HashMap<StreamKey, Vec<(Position, NewEvent)>>,
+    claims: HashMap<(String, String), StreamKey>,
+    receipts: HashMap<(String, String), StoredReceipt>,
+    outbox: Vec<OutboxRow>,
+    last_position: i64,
+}
+
+impl MemoryStore {
+    /// Every outbox row written so far, oldest first.
+    pub fn outbox(&self) -> Vec<OutboxRow> {
+        self.log().outbox.clone()
+    }
+
+    /// The stream that holds the name, if one does.
+    ///
+    /// # Errors
+    /// None; the signature is that of the PostgreSQL store.
+    #[expect(clippy::unused_async, reason = "the twin of a call that goes to the database")]
+    pub async fn lookup_claim(&self, kind: &str, name: &str) -> Result<Option<Uuid>, StoreError> {
+        let holder = self.log().claims.get(&(kind.to_owned(), name.to_owned())).map(|key| key.1);
+        Ok(holder)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        // Every change is made of steps that cannot panic half-way.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn append(&mut self, append: Append) -> Result<Outcome, AppendError> {
+        let stream = (append.aggregate_type, append.aggregate_id);
+        let receipt_key = append.receipt.as_ref().map(|r| (r.scope.clone(), r.key.clone()));
+        if let (Some(key), Some(receipt)) = (&receipt_key, &append.receipt)
+            && let Some(stored) = self.receipts.get(key)
+        {
+            if stored.request_digest != receipt.request_digest {
+                return Err(AppendError::KeyReused);
+            }
+            return Ok(Outcome::Replayed(stored.clone()));
+        }
+        let claims = self.claims_after(stream, &append.claims)?;
+        let version = self.streams.get(&stream).map_or(0, |events| events.len() as u64);
+        if !append.events.is_empty() && version != append.expected_version {
+            return Err(AppendError::Conflict);
+        }
+        let version_after = append.version_after();
+        let mut positions = Vec::with_capacity(append.events.len());
+        for event in append.events {
+            self.last_position += 1;
+            let position = Position::new(self.last_position);
+            positions.push(position);
+            self.streams.entry(stream).or_default().push((position, event));
+        }
+        self.claims = claims;
+        self.outbox.extend(append.outbox);
+        if let (Some(key), Some(receipt)) = (receipt_key, append.receipt) {
+            let stored = StoredReceipt {
+                request_digest: receipt.request_digest,
+                command_id: append.command_id,
+                first_version: append.expected_version,
+                last_version: version_after,
+                positions: positions.clone(),
+                result: receipt.result,
+            };
+            self.receipts.insert(key, stored);
+        }
+        Ok(Outcome::Written(positions))
+    }
+
+    fn claims_after(
+        &self,
+        stream: StreamKey,
+        wanted: &[Claim],
+    ) -> Result<HashMap<(String, String), StreamKey>, AppendError> {
+        let mut claims = self.claims.clone();
+        for claim in wanted {
+            match claim {
+                Claim::Take { kind, name } => {
+                    let holder = claims.entry(((*kind).to_owned(), name.clone())).or_insert(stream);
+                    if *holder != stream {
+                        return Err(AppendError::ClaimTaken {
+                            kind: (*kind).to_owned(),
+                            name: name.clone(),
+                        });
+                    }
+                }
+                Claim::Release { kind, name } => {
+                    let key = ((*kind).to_owned(), name.clone());
+                    if claims.get(&key) == Some(&stream) {
+                        claims.remove(&key);
+                    }
+                }
+            }
+        }
+        Ok(claims)
+    }
+}
+
+impl<A: EventSourced> Store<A> for MemoryStore {
+    fn history(&self, id: Uuid) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>> {
+        let events: Vec<NewEvent> = self
+            .log()
+            .streams
+            .get(&(A::TYPE, id))
+            .map(|events| events.iter().map(|(_, event)| event.clone()).collect())
+            .unwrap_or_default();
+        Box::pin(async move {
+            events
+                .into_iter()
+                .map(|event| {
+                    let body: Value = serde_json::from_str(&event.payload).map_err(|source| {
+                        contracts::DecodeError::Body {
+                            event_type: event.event_type.to_owned(),
+                            source,
+                        }
+                    })?;
+                    Ok(decode(event.event_type, &event.event_version.to_string(), body)?)
+                })
+                .collect()
+        })
+    }
+
+    fn append(&self, append: Append) -> BoxFuture<'_, Result<Outcome, AppendError>> {
+        Box::pin(async move { self.log().append(append) })
+    }
+
+    fn receipt<'s>(
+        &'s self,
+        scope: &'s str,
+        key: &'s str,
+    ) -> BoxFuture<'s, Result<Option<StoredReceipt>, StoreError>> {
+        let stored = self.log().receipts.get(&(scope.to_owned(), key.to_owned())).cloned();
+        Box::pin(async move { Ok(stored) })
+    }
+}

@@ -1,0 +1,38 @@
+//! What the executor asks of a store. Two keep the promise: PostgreSQL and memory.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use domain::EventSourced;
+use uuid::Uuid;
+
+use crate::append::{Append, Outcome, StoredReceipt};
+use crate::error::{AppendError, StoreError};
+
+/// A future on the heap, so that [`Store`] can be used as a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The log, seen from one kind of aggregate.
+pub trait Store<A: EventSourced>: Send + Sync + 'static {
+    /// Every event of stream `id`, oldest first; none when it has never been written to.
+    ///
+    /// # Errors
+    /// The store is away, or holds an event this build cannot read.
+    fn history(&self, id: Uuid) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>>;
+
+    /// Writes all of `append` or nothing.
+    ///
+    /// # Errors
+    /// [`AppendError`]; then nothing was written, except where it says that this is unknown.
+    fn append(&self, append: Append) -> BoxFuture<'_, Result<Outcome, AppendError>>;
+
+    /// The receipt of the command that was carried out under this key, if there was one.
+    ///
+    /// # Errors
+    /// The store is away.
+    fn receipt<'s>(
+        &'s self,
+        scope: &'s str,
+        key: &'s str,
+    ) -> BoxFuture<'s, Result<Option<StoredReceipt>, StoreError>>;
+}
