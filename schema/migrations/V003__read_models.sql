@@ -146,8 +146,8 @@ create table item_detail_v1 (
   on_sale             boolean not null,
   categories          text[]  not null,
   listed_position     bigint  not null,
-  -- What the ministry's data says, as a JSON object for the fold. Not for queries.
-  details             text    not null,
+  -- What the fold remembers. Not for queries.
+  facts               text    not null,
   -- JSON object, ready to send: itemId, reportNo, name, enterprise, registeredOn, expiration,
   -- appearance, servingUse, storage, intakeHint, mainFunction, baseStandard, thumbnailUrl,
   -- descriptionImageUrl, originPrice, discountRate (percent), price, onSale, categories.
@@ -167,10 +167,8 @@ create table category_totals_v1 (
 );
 -- What the fold of category_totals remembers of an item. Not for queries.
 create table category_totals_item_v1 (
-  item_id    uuid    not null primary key,
-  categories text[]  not null,
-  listed     boolean not null,
-  discounted boolean not null
+  item_id uuid not null primary key,
+  facts   text not null
 );
 
 -- cart_view: one row per cart that was ever used. A cart without a row is empty, version 0.
@@ -223,6 +221,8 @@ create table order_history_v1 (
   -- JSON of contracts::Sealed<Receiver>, bound to contracts::seals::order_stream(order_id) and
   -- contracts::seals::RECEIVER.
   receiver   text        not null,
+  -- What the fold remembers. Not for queries.
+  facts      text        not null,
   -- The order's stream version (its ETag), and the position of the event that made it.
   version    bigint      not null,
   position   bigint      not null
