@@ -1,1 +1,25 @@
-//! Private PostgreSQL and Redis, a fresh database per test, eventually and a chaos proxy.
+//! What tests stand on: real PostgreSQL and Redis, a database per test, waiting without sleeping,
+//! and a network that fails when told to.
+//!
+//! [`TestDatabase::fresh`] is what most tests need. [`PrivatePostgres`] and [`PrivateRedis`] are
+//! servers of one's own, also behind `ops/shop`. Nothing here touches a server that the machine
+//! already runs. Panics instead of returning errors where only a test can call it.
+
+mod account;
+mod chaos;
+mod database;
+mod error;
+mod eventually;
+mod postgres;
+mod process;
+mod redis;
+mod shared;
+
+pub use self::redis::PrivateRedis;
+pub use chaos::ChaosProxy;
+pub use database::{TestDatabase, TestRedis};
+pub use error::ServiceError;
+pub use eventually::eventually;
+pub use postgres::{Durability, PrivatePostgres};
+pub use process::free_port;
+pub use shared::{POSTGRES_VARIABLE, REDIS_VARIABLE};

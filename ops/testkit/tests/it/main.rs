@@ -1,0 +1,5 @@
+//! The test kit against the real servers.
+
+mod chaos;
+mod database;
+mod servers;
