@@ -4,7 +4,9 @@
 //! the command; what must happen outside is returned as an [`Effect`] and carried out by others.
 
 pub mod effects;
+pub mod item;
 pub mod kernel;
+pub mod pricing;
 
 pub use effects::Effect;
 pub use kernel::{EventSourced, Fact, Principal, Refusal, RefusalKind};
