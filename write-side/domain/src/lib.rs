@@ -3,6 +3,7 @@
 //! Everything here is a pure function of state and command. Time, ids and random values arrive in
 //! the command; what must happen outside is returned as an [`Effect`] and carried out by others.
 
+pub mod cart;
 pub mod effects;
 pub mod item;
 pub mod kernel;
