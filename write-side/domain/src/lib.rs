@@ -8,6 +8,7 @@ pub mod effects;
 pub mod item;
 pub mod kernel;
 pub mod pricing;
+pub mod user;
 
 pub use effects::Effect;
 pub use kernel::{EventSourced, Fact, Principal, Refusal, RefusalKind};
