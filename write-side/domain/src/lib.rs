@@ -8,6 +8,7 @@ pub mod effects;
 pub mod item;
 pub mod kernel;
 pub mod pricing;
+pub mod subscription;
 pub mod user;
 
 pub use effects::Effect;
