@@ -7,6 +7,7 @@ pub mod cart;
 pub mod effects;
 pub mod item;
 pub mod kernel;
+pub mod order;
 pub mod pricing;
 pub mod subscription;
 pub mod user;

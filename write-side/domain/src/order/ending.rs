@@ -1,0 +1,91 @@
+//! Ending an order without a payment, ending one with it, and sending it elsewhere.
+
+use chrono::{DateTime, Utc};
+use contracts::events::{AbandonReason, OrderEvent};
+use contracts::{Receiver, RefundId, Sealed, Text};
+
+use super::paying::abandoned;
+use super::state::{Course, OrderStatus, PlacedOrder, Stage};
+use super::{Decision, OrderRefusal};
+use crate::kernel::Principal;
+
+impl PlacedOrder {
+    pub(super) fn expire(&self, at: DateTime<Utc>) -> Vec<OrderEvent> {
+        let is_over = self.course != Course::Open || self.payment().is_some();
+        let too_early = at < self.expires_at;
+        // While the gateway may be moving money the order stays: expiring it would only refund it.
+        if is_over || too_early || self.money_may_be_moving().is_err() {
+            return Vec::new();
+        }
+        let mut events = self.abandon_open_attempt(AbandonReason::Expired, at);
+        events.push(OrderEvent::Expired { expired_at: at });
+        events
+    }
+
+    pub(super) fn cancel(
+        &self,
+        by: Principal,
+        refund_id: RefundId,
+        reason: Option<Text<200>>,
+        at: DateTime<Utc>,
+    ) -> Decision {
+        let cancelled_by = self.check_may_end(by)?;
+        if let Some(paid) = self.payment() {
+            let left = self.refundable_of(paid);
+            // All of it went back or is on its way: cancelled is what the order is already.
+            if left.is_zero() {
+                return Ok(Vec::new());
+            }
+            return self.request_refund(by, refund_id, left, reason, at);
+        }
+        match self.course {
+            Course::Cancelled => return Ok(Vec::new()),
+            Course::Expired => return Err(OrderRefusal::Expired),
+            Course::Open => {}
+        }
+        self.money_may_be_moving()?;
+        let mut events = self.abandon_open_attempt(AbandonReason::OrderCancelled, at);
+        events.push(OrderEvent::Cancelled { by: cancelled_by, reason, cancelled_at: at });
+        Ok(events)
+    }
+
+    pub(super) fn change_receiver(&self, by: Principal, receiver: Sealed<Receiver>) -> Decision {
+        self.check_may_end(by)?;
+        match self.status() {
+            OrderStatus::Expired => return Err(OrderRefusal::Expired),
+            OrderStatus::Cancelled => return Err(OrderRefusal::Cancelled),
+            OrderStatus::Refunded => return Err(OrderRefusal::Refunded),
+            OrderStatus::Placed
+            | OrderStatus::AwaitingPayment
+            | OrderStatus::Paid
+            | OrderStatus::Declined
+            | OrderStatus::PartlyRefunded
+            | OrderStatus::Unresolved => {}
+        }
+        if self.receiver == receiver {
+            return Ok(Vec::new());
+        }
+        Ok(vec![OrderEvent::ReceiverChanged { receiver }])
+    }
+
+    /// Refuses while the gateway is being asked to move the money, or may have moved it.
+    fn money_may_be_moving(&self) -> Result<(), OrderRefusal> {
+        match self.open_attempt().map(|attempt| &attempt.stage) {
+            Some(Stage::ApprovalRequested { .. }) => Err(OrderRefusal::PaymentUnderWay),
+            Some(Stage::Unresolved { .. }) => Err(OrderRefusal::PaymentUnresolved),
+            Some(
+                Stage::Requested
+                | Stage::Ready
+                | Stage::Approved(_)
+                | Stage::Declined { .. }
+                | Stage::Abandoned { .. },
+            )
+            | None => Ok(()),
+        }
+    }
+
+    fn abandon_open_attempt(&self, reason: AbandonReason, at: DateTime<Utc>) -> Vec<OrderEvent> {
+        let abandon = |number| abandoned(number, reason, at);
+        self.open_attempt().map(|attempt| abandon(attempt.number)).into_iter().collect()
+    }
+}

@@ -1,0 +1,124 @@
+//! Giving money back. The sum of all refunds that went through or are pending never exceeds what
+//! was paid; only a failed one frees its sum.
+
+use chrono::{DateTime, Utc};
+use contracts::events::{DeclineClass, OrderEvent};
+use contracts::{RefundId, Text, Won};
+
+use super::paying::MISMATCH;
+use super::state::{Attempt, PlacedOrder, RefundStage};
+use super::{Decision, OrderRefusal};
+use crate::kernel::Principal;
+
+impl PlacedOrder {
+    pub(super) fn request_refund(
+        &self,
+        by: Principal,
+        refund_id: RefundId,
+        amount: Won,
+        reason: Option<Text<200>>,
+        at: DateTime<Utc>,
+    ) -> Decision {
+        let asked_by = self.check_may_end(by)?;
+        if let Some(known) = self.refund(refund_id) {
+            // One id is one refund, whatever became of it; two equal ones have two ids.
+            if known.amount == amount {
+                return Ok(Vec::new());
+            }
+            return Err(OrderRefusal::RefundIdReused);
+        }
+        if amount.is_zero() {
+            return Err(OrderRefusal::EmptyRefund);
+        }
+        let Some((attempt, refundable)) = self.refundable() else {
+            return Err(OrderRefusal::NotPaid);
+        };
+        let Some(approval) = attempt.stage.approval().filter(|_| amount <= refundable) else {
+            return Err(OrderRefusal::RefundTooLarge { refundable });
+        };
+        Ok(vec![OrderEvent::RefundRequested {
+            refund_id,
+            attempt: attempt.number,
+            tid: approval.tid.clone(),
+            amount,
+            tax_free: self.tax_free_of(attempt, amount, refundable),
+            refundable_before: refundable,
+            by: asked_by,
+            reason,
+            requested_at: at,
+        }])
+    }
+
+    /// The payment to give back from and what is left of it: the one that paid the order, and when
+    /// nothing is left of that, one that came too late and whose automatic refund failed.
+    fn refundable(&self) -> Option<(&Attempt, Won)> {
+        let with_rest = |attempt| (attempt, self.refundable_of(attempt));
+        let paid = self.payment().map(with_rest)?;
+        let has_rest = |(_, rest): &(&Attempt, Won)| !rest.is_zero();
+        let late = || self.attempts.iter().map(with_rest).find(has_rest);
+        Some(if has_rest(&paid) { paid } else { late().unwrap_or(paid) })
+    }
+
+    /// The tax-free part of a refund: what is taxed goes back first.
+    fn tax_free_of(&self, attempt: &Attempt, amount: Won, refundable: Won) -> Won {
+        let returned = self
+            .refunds
+            .iter()
+            .filter(|refund| refund.attempt == attempt.number && refund.stage.is_taken())
+            .map(|refund| refund.tax_free);
+        let tax_free_left = Won::sum(returned)
+            .and_then(|returned| attempt.tax_free.checked_sub(returned))
+            .unwrap_or(Won::ZERO);
+        let taxed_left = refundable.checked_sub(tax_free_left).unwrap_or(Won::ZERO);
+        amount.checked_sub(taxed_left).unwrap_or(Won::ZERO)
+    }
+
+    pub(super) fn record_refund(
+        &self,
+        refund_id: RefundId,
+        aid: Option<Text<64>>,
+        amount: Won,
+        refunded_at: DateTime<Utc>,
+        at: DateTime<Utc>,
+    ) -> Decision {
+        let refund = self.refund(refund_id).ok_or(OrderRefusal::NoSuchRefund)?;
+        let attempt = self.attempt(refund.attempt).ok_or(OrderRefusal::NoSuchAttempt)?;
+        let fits = match refund.stage {
+            // Told twice.
+            RefundStage::Succeeded => return Ok(Vec::new()),
+            RefundStage::Pending => amount == refund.amount,
+            // It went through after all. Its sum was free meanwhile: it is only taken for what it
+            // says if nobody asked for it again.
+            RefundStage::Failed { .. } => {
+                amount == refund.amount && amount <= self.refundable_of(attempt)
+            }
+        };
+        if fits {
+            return Ok(vec![OrderEvent::RefundSucceeded { refund_id, aid, amount, refunded_at }]);
+        }
+        let mismatch = Text::parse(MISMATCH).ok();
+        Ok(mismatch.map(|reason| self.refund_unresolved(attempt, reason, at)).unwrap_or_default())
+    }
+
+    pub(super) fn record_refund_failure(
+        &self,
+        refund_id: RefundId,
+        class: DeclineClass,
+        code: Text<100>,
+        at: DateTime<Utc>,
+    ) -> Decision {
+        let refund = self.refund(refund_id).ok_or(OrderRefusal::NoSuchRefund)?;
+        match refund.stage {
+            RefundStage::Pending => {
+                Ok(vec![OrderEvent::RefundFailed { refund_id, class, code, failed_at: at }])
+            }
+            // Told twice, or after it went through: money that went back stays back.
+            RefundStage::Succeeded | RefundStage::Failed { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// What is on its way back of the money of `attempt`.
+    pub(super) fn pending_of(&self, attempt: &Attempt) -> Won {
+        self.sum_of_refunds(attempt, |stage| matches!(stage, RefundStage::Pending))
+    }
+}
