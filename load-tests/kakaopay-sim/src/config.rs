@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use service_kit::clock::{SharedClock, SystemClock};
+use service_kit::config::Secret;
 use url::Url;
 
 use crate::faults::Latency;
@@ -37,7 +38,7 @@ pub struct SimConfig {
     /// The address shoppers reach it under, when that is another than `listen`.
     pub public_url: Option<Url>,
     /// The key that callers must send; any when unset.
-    pub secret_key: Option<String>,
+    pub secret_key: Option<Secret>,
     /// The merchant codes it knows.
     pub cids: Vec<CidConfig>,
     /// How long every call takes, besides what the fault script adds.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 use kakaopay_sim::{Latency, PayAction, SimConfig};
+use service_kit::config::Secret;
 use service_kit::{shutdown, telemetry};
 use url::Url;
 
@@ -21,7 +22,7 @@ struct Arguments {
     public_url: Option<Url>,
     /// The key that callers must send; any when left out.
     #[arg(long)]
-    secret_key: Option<String>,
+    secret_key: Option<Secret>,
     /// Makes ids and draws repeatable.
     #[arg(long)]
     seed: Option<u64>,

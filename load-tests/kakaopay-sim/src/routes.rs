@@ -108,7 +108,7 @@ fn is_authorized(sim: &Sim, request: &Request) -> bool {
         return false;
     };
     match &sim.config.secret_key {
-        Some(expected) => key == expected,
+        Some(expected) => key == expected.expose(),
         None => !key.trim().is_empty(),
     }
 }

@@ -307,7 +307,7 @@ pub struct Order {
     #[serde(default, deserialize_with = "lenient::absent_or")]
     pub canceled_amount: Option<Amount>,
     /// What can still be given back.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::absent_or")]
     pub cancel_available_amount: Option<Amount>,
     /// What was sold, as sent.
     #[serde(default, deserialize_with = "lenient::optional_text")]
@@ -425,13 +425,13 @@ pub struct Cancellation {
     /// What the payment was for.
     pub amount: Amount,
     /// What this request gave back; old answers lack it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::absent_or")]
     pub approved_cancel_amount: Option<Amount>,
     /// What has been given back in all.
     #[serde(default, deserialize_with = "lenient::absent_or")]
     pub canceled_amount: Option<Amount>,
     /// What can still be given back.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::absent_or")]
     pub cancel_available_amount: Option<Amount>,
     /// When the money moved.
     #[serde(default, deserialize_with = "lenient::decoration")]
@@ -488,7 +488,7 @@ pub struct SidStatus {
     pub created_at: Option<KstTime>,
     /// When it was last charged. An unreadable time is an unreadable answer, because taking it
     /// for "never" would let a charge be repeated.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::absent_or")]
     pub last_approved_at: Option<KstTime>,
     /// When it was ended.
     #[serde(default, deserialize_with = "lenient::decoration")]

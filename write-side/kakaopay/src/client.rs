@@ -214,7 +214,7 @@ impl Client {
         let status = response.status();
         let body = read(response).await?;
         if status == StatusCode::OK {
-            return serde_json::from_slice(&body).map_err(|error| unreadable(status, &error));
+            return lenient::body(&body).map_err(|error| unreadable(status, &error));
         }
         Err(refusal(status, &body))
     }
@@ -274,7 +274,7 @@ fn failure_to_receive(error: reqwest::Error) -> CallError {
 
 /// What an answer other than 200 means.
 fn refusal(status: StatusCode, body: &[u8]) -> CallError {
-    let parsed = serde_json::from_slice::<ErrorBody>(body);
+    let parsed = lenient::body::<ErrorBody>(body);
     let http_status = status.as_u16();
     if status.is_server_error() {
         return match parsed.map(|body| body.into_error(http_status)) {

@@ -66,7 +66,12 @@ where
     D: Deserializer<'de>,
     T: de::DeserializeOwned,
 {
-    Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
+    let value = Value::deserialize(deserializer)?;
+    // A list would be taken for the fields of a structure, in order.
+    if value.is_array() {
+        return Ok(None);
+    }
+    Ok(serde_json::from_value(value).ok())
 }
 
 /// A part that may be absent, null or empty, and must be readable otherwise.
@@ -92,6 +97,16 @@ where
         return Ok(Vec::new());
     };
     Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
+}
+
+/// A whole body. Only an object is one: a list would be taken for the fields, in order.
+pub(crate) fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return serde_json::from_slice(bytes);
+    }
+    // Reading it as a map fails, and says where.
+    serde_json::from_slice::<serde_json::Map<String, Value>>(bytes)
+        .and_then(|_| Err(de::Error::custom("not an object")))
 }
 
 fn to_integer(value: &Value) -> Option<i64> {
