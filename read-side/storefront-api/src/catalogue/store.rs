@@ -1,0 +1,155 @@
+//! Asking the database for what the shop window shows.
+
+use std::collections::HashMap;
+
+use contracts::Category;
+use deadpool_postgres::{Client, Pool};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::Cursor;
+use super::bodies::{self, Card, PageInfo};
+use super::query::{Filters, ListQuery, Place, Sort, offset};
+use super::statements::{self, Statement};
+use crate::read_error::ReadError;
+
+/// Cards in each part of the main page.
+const MAIN_PAGE_CARDS: u16 = 9;
+
+/// The read models of the shop window.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pool: Pool,
+}
+
+/// Items of one category.
+#[derive(Debug, Clone, Copy, Default)]
+struct Total {
+    all: i64,
+    discounted: i64,
+}
+
+impl Store {
+    /// The read models behind `pool`.
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// The body of one list page.
+    pub(crate) async fn list(&self, query: ListQuery) -> Result<String, ReadError> {
+        let client = self.pool.get().await?;
+        let total_elements = total(&client, &query.filters).await?;
+        let page = match query.place {
+            Place::Page(page) => Some(page),
+            Place::After(_) => None,
+        };
+        let info = PageInfo { page, size: query.size, total_elements };
+        // Past the end there is nothing to find, and an offset costs what it skips.
+        if page.is_some_and(|page| total_elements <= offset(page, query.size)) {
+            return Ok(bodies::list_page(&[], info, None));
+        }
+        let mut cards = cards(&client, &statements::list(&query)).await?;
+        let has_more = usize::from(query.size) < cards.len();
+        cards.truncate(usize::from(query.size));
+        let last = cards.last().filter(|_| has_more);
+        let next = last.map(|card| {
+            Cursor { key: card.key, item_id: card.item_id }.token(&query.filters, query.sort)
+        });
+        Ok(bodies::list_page(&cards, info, next.as_deref()))
+    }
+}
+
+impl Store {
+    /// The body of the main page.
+    pub(crate) async fn main_page(&self) -> Result<String, ReadError> {
+        let client = self.pool.get().await?;
+        let top = |sort| {
+            let query = ListQuery {
+                filters: Filters::default(),
+                sort,
+                place: Place::Page(1),
+                size: MAIN_PAGE_CARDS,
+            };
+            let client = &client;
+            async move {
+                let mut cards = cards(client, &statements::list(&query)).await?;
+                cards.truncate(usize::from(MAIN_PAGE_CARDS));
+                Ok::<Vec<Card>, ReadError>(cards)
+            }
+        };
+        // One connection takes all three at once: the driver pipelines them.
+        let (by_discount, by_sales, newest) =
+            tokio::try_join!(top(Sort::DiscountHigh), top(Sort::Sales), top(Sort::Newest))?;
+        Ok(bodies::main_page(&by_discount, &by_sales, &newest))
+    }
+
+    /// The body of the categories, with a total of zero for those that hold nothing.
+    pub(crate) async fn categories(&self) -> Result<String, ReadError> {
+        let client = self.pool.get().await?;
+        let totals = totals(&client).await?;
+        let entry = |name: &str, label: &str| {
+            let total = totals.get(name).copied().unwrap_or_default();
+            serde_json::json!({
+                "name": name,
+                "label": label,
+                "itemCount": total.all,
+                "onSaleCount": total.discounted,
+            })
+        };
+        let categories: Vec<_> =
+            Category::ALL.iter().map(|it| entry(it.as_str(), it.label())).collect();
+        let all = totals.get(statements::ALL).copied().unwrap_or_default();
+        let body = serde_json::json!({
+            "categories": categories,
+            "itemCount": all.all,
+            "onSaleCount": all.discounted,
+        });
+        Ok(body.to_string())
+    }
+
+    /// The body of a product page, or `None` when there is no such item.
+    pub(crate) async fn detail(&self, item_id: Uuid) -> Result<Option<String>, ReadError> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(include_str!("detail.sql")).await?;
+        let row = client.query_opt(&statement, &[&item_id]).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+}
+
+async fn cards(client: &Client, statement: &Statement) -> Result<Vec<Card>, ReadError> {
+    let prepared = client.prepare_cached(&statement.text).await?;
+    let rows = client.query(&prepared, &statement.parameters()).await?;
+    rows.iter().map(card).collect()
+}
+
+fn card(row: &Row) -> Result<Card, ReadError> {
+    Ok(Card { json: row.try_get(0)?, key: row.try_get(1)?, item_id: row.try_get(2)? })
+}
+
+/// Items a list has in all: kept by the projector, or counted when it is freely filtered.
+async fn total(client: &Client, filters: &Filters) -> Result<i64, ReadError> {
+    if filters.are_free() {
+        let count = statements::count(filters);
+        let prepared = client.prepare_cached(&count.text).await?;
+        let row = client.query_one(&prepared, &count.parameters()).await?;
+        return Ok(row.try_get(0)?);
+    }
+    let totals = totals(client).await?;
+    let name = statements::category_name(filters.category);
+    let total = totals.get(name).copied().unwrap_or_default();
+    Ok(match filters.on_sale {
+        None => total.all,
+        Some(true) => total.discounted,
+        Some(false) => total.all - total.discounted,
+    })
+}
+
+async fn totals(client: &Client) -> Result<HashMap<String, Total>, ReadError> {
+    let prepared = client.prepare_cached(include_str!("totals.sql")).await?;
+    let rows = client.query(&prepared, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok((row.try_get(0)?, Total { all: row.try_get(1)?, discounted: row.try_get(2)? }))
+        })
+        .collect()
+}

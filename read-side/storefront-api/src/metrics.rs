@@ -1,0 +1,28 @@
+//! The numbers `storefront-api` counts beside those of every HTTP process.
+
+use metrics::{Unit, counter, describe_counter};
+
+/// Answers that were older than the position their client had asked for.
+const LAGGING_TOTAL: &str = "storefront_lagging_answers_total";
+/// Catalogue bodies built from the database; the rest of the answers came out of the cache.
+const BUILT_TOTAL: &str = "storefront_bodies_built_total";
+
+/// Describes the metrics; called once a process.
+pub(crate) fn describe() {
+    describe_counter!(
+        LAGGING_TOTAL,
+        Unit::Count,
+        "answers older than the position their client had asked for"
+    );
+    describe_counter!(BUILT_TOTAL, Unit::Count, "catalogue bodies built from the database");
+}
+
+/// Counts an answer that was older than asked for.
+pub(crate) fn lagging() {
+    counter!(LAGGING_TOTAL).increment(1);
+}
+
+/// Counts a catalogue body built from the database; `kind` is one of the cache's own names.
+pub(crate) fn built(kind: &'static str) {
+    counter!(BUILT_TOTAL, "kind" => kind).increment(1);
+}

@@ -1,0 +1,65 @@
+//! Why a question could not be answered, and what the client is told about it.
+
+use std::error::Error;
+use std::io;
+
+use contracts::money::NegativeAmount;
+use deadpool_postgres::PoolError;
+use service_kit::problem::Problem;
+use service_kit::vault::VaultError;
+use tokio_postgres::error::SqlState;
+
+/// A read that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// No connection within the pool's bounds.
+    #[error("get a database connection")]
+    Connection(#[from] PoolError),
+    /// The database refused or lost the statement.
+    #[error("query the read models")]
+    Query(#[from] tokio_postgres::Error),
+    /// A row holds a document of another shape than its projection writes.
+    #[error("read a document of the read models")]
+    Document(#[from] serde_json::Error),
+    /// A row holds an amount that is no amount.
+    #[error("read an amount of the read models")]
+    Amount(#[from] NegativeAmount),
+    /// Personal data could not be opened, for another reason than that its key was destroyed.
+    #[error("open personal data")]
+    Vault(#[from] VaultError),
+}
+
+impl ReadError {
+    /// Whether the database is away or overloaded, so that the same question may be answered later.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Vault(VaultError::Keys(_)) => true,
+            Self::Query(error) => match error.code() {
+                Some(state) => is_passing_state(state),
+                None => {
+                    error.is_closed() || error.source().is_some_and(<dyn Error>::is::<io::Error>)
+                }
+            },
+            Self::Document(_) | Self::Amount(_) | Self::Vault(_) => false,
+        }
+    }
+}
+
+/// Statement timeout, shutdown, too many connections, serialization: not the question's fault.
+fn is_passing_state(state: &SqlState) -> bool {
+    let class = state.code().get(..2);
+    matches!(class, Some("08" | "40" | "53" | "57" | "58"))
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        if error.is_passing() {
+            tracing::warn!(error = &error as &dyn Error, "read models out of reach");
+            return Problem::unavailable(
+                "storefront.unavailable",
+                "the shop window is out of reach; try again in a moment",
+            );
+        }
+        Problem::internal(&error)
+    }
+}

@@ -1,0 +1,174 @@
+//! Putting the parts together and running them until told to stop.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::endpoint::BoxEndpoint;
+use poem::{EndpointExt, Route};
+use service_kit::clock::{BoxFuture, SharedClock, SystemClock};
+use service_kit::config::ConfigError;
+use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, standard};
+use service_kit::pools::{PoolError, PoolSettings};
+use service_kit::shutdown::Shutdown;
+use service_kit::tokens::AccessTokens;
+use service_kit::vault::{MasterKey, Vault};
+use service_kit::{pools, telemetry};
+use tokio::net::TcpListener;
+
+use crate::api;
+use crate::catalogue::Window;
+use crate::config::StorefrontConfig;
+use crate::freshness::LookOut;
+use crate::metrics;
+use crate::state::State;
+
+/// The label of this process in metrics and log lines.
+const SERVICE: &str = "storefront-api";
+/// Longest run of one statement. Every statement here is a short range scan; one that takes this
+/// long is in trouble, and a shopper has left.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for a free connection.
+const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Why `storefront-api` did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StorefrontError {
+    /// A setting cannot be used.
+    #[error("use the configuration")]
+    Config(#[from] ConfigError),
+    /// A pool cannot be made.
+    #[error("set up connections")]
+    Pool(#[from] PoolError),
+    /// An address cannot be listened on.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Operations that neither ask for a token nor are declared public.
+    #[error("operations without a policy: {}", .0.join(", "))]
+    Undeclared(Vec<String>),
+    /// A server ended.
+    #[error("serve")]
+    Serve(#[from] ServeError),
+}
+
+/// The two sockets of the process.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Where shoppers are answered.
+    pub api: Listener,
+    /// Where operators are: health, metrics, version.
+    pub ops: Listener,
+}
+
+/// Binds the configured addresses and answers on them until `shutdown`.
+///
+/// # Errors
+/// [`StorefrontError`]; a database that is away is none: the process starts, says in
+/// `/health/ready` that it is not ready, and recovers by itself.
+pub async fn run(config: StorefrontConfig, shutdown: Shutdown) -> Result<(), StorefrontError> {
+    let bind = |address| async move {
+        TcpListener::bind(address)
+            .await
+            .map_err(|source| StorefrontError::Listen { address, source })
+    };
+    let listeners = Listeners {
+        api: bind(config.listen).await?.into(),
+        ops: bind(config.ops_listen).await?.into(),
+    };
+    run_on(config, listeners, shutdown).await
+}
+
+/// Answers on sockets that are bound already, until `shutdown`; the addresses in `config` are not
+/// used.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(
+    config: StorefrontConfig,
+    listeners: Listeners,
+    shutdown: Shutdown,
+) -> Result<(), StorefrontError> {
+    tracing::info!(?config, "storefront-api starts");
+    let Assembled { api, ops, background } =
+        assemble(&config, SystemClock::shared(), shutdown.clone())?;
+    let background = async {
+        background.await;
+        Ok(())
+    };
+    let ended = tokio::join!(
+        serve("storefront-api", listeners.api, api, shutdown.clone()),
+        serve("storefront-ops", listeners.ops, ops, shutdown),
+        background,
+    );
+    ended.0.and(ended.1).and(ended.2)?;
+    Ok(())
+}
+
+/// The process without its sockets; [`run_on`] serves it, and a test may call it directly.
+pub struct Assembled {
+    /// What shoppers call.
+    pub api: BoxEndpoint<'static>,
+    /// What operators call.
+    pub ops: BoxEndpoint<'static>,
+    /// What must run beside them; ends at shutdown.
+    pub background: BoxFuture<'static, ()>,
+}
+
+/// Puts the parts together. Connects to nothing yet.
+///
+/// # Errors
+/// A setting that cannot be used, or an operation without a policy.
+pub fn assemble(
+    config: &StorefrontConfig,
+    clock: SharedClock,
+    shutdown: Shutdown,
+) -> Result<Assembled, StorefrontError> {
+    let recorded = telemetry::metrics();
+    service_kit::http::describe();
+    metrics::describe();
+    let settings = PoolSettings {
+        application_name: SERVICE,
+        size_max: config.database_connections_max,
+        wait_max: CONNECTION_WAIT_MAX,
+        statement_timeout: STATEMENT_TIMEOUT,
+    };
+    let pool = pools::postgres(&config.database_url, &settings)?;
+    let state = State {
+        vault: Vault::new(pool.clone(), MasterKey::from_base64(&config.master_key)?),
+        look_out: LookOut::new(),
+        window: Window::new(pool.clone(), config.cache),
+        pool: pool.clone(),
+    };
+    let tokens = AccessTokens::new(&config.access_token_key)?;
+    let api = routes(&state)?.data(Arc::new(tokens)).data(Arc::clone(&clock));
+    let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
+    if let Some(url) = &config.redis_url {
+        health = health.uses_redis(pools::redis(url)?);
+    }
+    let ops = ops_routes(health, recorded, env!("CARGO_PKG_VERSION"));
+    Ok(Assembled {
+        api: standard(SERVICE, api).boxed(),
+        ops: standard("storefront-ops", ops).boxed(),
+        background: Box::pin(state.look_out.run(pool, clock, shutdown)),
+    })
+}
+
+/// The documented operations and their documentation.
+fn routes(state: &State) -> Result<Route, StorefrontError> {
+    let service = api::service(state);
+    let document = serde_json::from_str(&service.spec()).unwrap_or_default();
+    let undeclared = api::undeclared(&document);
+    if !undeclared.is_empty() {
+        return Err(StorefrontError::Undeclared(undeclared));
+    }
+    Ok(Route::new()
+        .nest("/docs", service.swagger_ui())
+        .at("/openapi.json", service.spec_endpoint())
+        .nest("/", service))
+}

@@ -1,0 +1,20 @@
+//! What every handler works with.
+
+use deadpool_postgres::Pool;
+use service_kit::vault::Vault;
+
+use crate::catalogue::Window;
+use crate::freshness::LookOut;
+
+/// The parts that handlers share. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct State {
+    /// Connections to the read models.
+    pub(crate) pool: Pool,
+    /// Opens the caller's own personal data.
+    pub(crate) vault: Vault,
+    /// Waits for projections.
+    pub(crate) look_out: LookOut,
+    /// The shop window with its cache.
+    pub(crate) window: Window,
+}
