@@ -123,10 +123,7 @@ pub enum SimError {
         #[source]
         source: std::io::Error,
     },
-    /// The client for doubled redirects could not be set up.
-    #[error("set up the http client")]
-    Http(#[source] reqwest::Error),
     /// The server task died.
     #[error("the server task died")]
-    Died,
+    Died(#[source] tokio::task::JoinError),
 }

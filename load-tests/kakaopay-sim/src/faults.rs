@@ -271,6 +271,7 @@ impl Faults {
     }
 
     /// Decides on one call. Every rule that concerns it counts it, whichever fires.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all faults but the latencies are alike")]
     pub(crate) fn plan(&mut self, operation: Operation, body: &Value) -> Plan {
         let mut latency = match operation {
             Operation::PayPage => Duration::ZERO,
@@ -296,7 +297,8 @@ impl Faults {
                 Fault::LatencyUniform { min_ms, max_ms } => {
                     latency += Latency { min_ms: *min_ms, max_ms: *max_ms }.draw(&mut self.random);
                 }
-                other => fault = fault.or_else(|| Some(other.clone())),
+                other if fault.is_none() => fault = Some(other.clone()),
+                _ => {}
             }
         }
         Plan { latency, fault, released: self.released.clone() }
@@ -318,9 +320,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn fired(script: Value, bodies: &[Value]) -> Vec<bool> {
+    fn fired(script: &Value, bodies: &[Value]) -> Vec<bool> {
         let mut faults = Faults::new(Latency::NONE, 0);
-        faults.set(FaultScript::from_json(&script).expect("a script"));
+        faults.set(FaultScript::from_json(script).expect("a script"));
         bodies.iter().map(|body| faults.plan(Operation::Approve, body).fault.is_some()).collect()
     }
 
@@ -332,7 +334,7 @@ mod tests {
         }]);
         let (one, two) = (json!({ "tid": "T1" }), json!({ "tid": "T2" }));
         assert_eq!(
-            fired(script, &[one.clone(), two.clone(), one.clone(), one, two]),
+            fired(&script, &[one.clone(), two.clone(), one.clone(), one, two]),
             [false, false, true, false, false]
         );
     }
@@ -343,8 +345,8 @@ mod tests {
             { "when": { "probability": 0.5 }, "fault": { "kind": "commit_then_500" } }
         ]});
         let bodies = vec![Value::Null; 64];
-        let first = fired(script.clone(), &bodies);
-        assert_eq!(first, fired(script, &bodies));
+        let first = fired(&script, &bodies);
+        assert_eq!(first, fired(&script, &bodies));
         assert!(first.contains(&true) && first.contains(&false));
     }
 
@@ -377,8 +379,8 @@ mod tests {
     fn every_and_first_fire_as_they_say() {
         let script = |when: Value| json!([{ "when": when, "fault": { "kind": "fail" } }]);
         let bodies = vec![Value::Null; 4];
-        assert_eq!(fired(script(json!({ "every": 2 })), &bodies), [false, true, false, true]);
-        assert_eq!(fired(script(json!({ "first": 2 })), &bodies), [true, true, false, false]);
-        assert_eq!(fired(script(json!({ "every": 0 })), &bodies), [false; 4]);
+        assert_eq!(fired(&script(json!({ "every": 2 })), &bodies), [false, true, false, true]);
+        assert_eq!(fired(&script(json!({ "first": 2 })), &bodies), [true, true, false, false]);
+        assert_eq!(fired(&script(json!({ "every": 0 })), &bodies), [false; 4]);
     }
 }

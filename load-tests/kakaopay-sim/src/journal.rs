@@ -17,7 +17,7 @@ use crate::model::{Payment, SidRecord};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Record {
-    Payment(Payment),
+    Payment(Box<Payment>),
     Sid(SidRecord),
 }
 

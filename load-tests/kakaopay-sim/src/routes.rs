@@ -1,12 +1,15 @@
 //! The simulator's addresses: the seven calls, the pay page, and the controls under `/__sim`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::endpoint::make;
 use poem::http::{StatusCode, header};
 use poem::{Body, IntoEndpoint, Request, Response, Route, RouteMethod};
+use reqwest::redirect;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::clock::ClockChange;
 use crate::faults::{Fault, FaultScript, Operation};
@@ -19,6 +22,8 @@ use crate::sim::{Reply, Sim};
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Largest fault script read.
 const SCRIPT_BYTES_MAX: usize = 1024 * 1024;
+/// How long a doubled redirect waits for the merchant's page.
+const DOUBLED_REDIRECT_MAX: Duration = Duration::from_secs(5);
 const JSON: &str = "application/json;charset=UTF-8";
 const PAGE: &str = "/mockup/bridge/:device/pg/:kind/:step/:hash";
 
@@ -64,10 +69,7 @@ where
     Fut: Future<Output = Response> + Send + 'static,
 {
     let sim = Arc::clone(sim);
-    make(move |request| {
-        let answer = handle(Arc::clone(&sim), request);
-        async move { answer.await }
-    })
+    make(move |request| handle(Arc::clone(&sim), request))
 }
 
 async fn call(sim: Arc<Sim>, operation: Operation, mut request: Request) -> Response {
@@ -154,10 +156,25 @@ async fn press(sim: &Sim, hash: &str, action: PayAction, method: Option<Method>)
         return response(409, "text/plain", "this payment is finished\n".to_owned());
     };
     if plan.fault == Some(Fault::DuplicateRedirect) && action == PayAction::Approve {
-        // As a browser's prefetch would; what it gets is nobody's business.
-        drop(sim.browser.get(url.clone()).send().await);
+        visit(url.clone()).await;
     }
     Response::builder().status(StatusCode::FOUND).header(header::LOCATION, url.as_str()).finish()
+}
+
+/// Asks for a page as a browser's prefetch would; what comes back is nobody's business.
+async fn visit(url: Url) {
+    let browser = reqwest::Client::builder()
+        .timeout(DOUBLED_REDIRECT_MAX)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .build();
+    let visited = match browser {
+        Ok(browser) => browser.get(url).send().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = visited {
+        tracing::warn!(error = %error.without_url(), "the doubled redirect went nowhere");
+    }
 }
 
 async fn get_clock(sim: Arc<Sim>, _: Request) -> Response {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poem::Server;
-use reqwest::redirect;
 use service_kit::shutdown::{self, Shutdown, ShutdownTrigger};
 use tokio::task::JoinHandle;
 use url::Url;
@@ -23,8 +22,6 @@ use crate::world::World;
 
 /// How long open connections may take to finish at the end.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
-/// How long a doubled redirect waits for the merchant's page.
-const DOUBLED_REDIRECT_MAX: Duration = Duration::from_secs(5);
 
 /// Starts simulators.
 #[derive(Debug, Clone, Copy)]
@@ -82,16 +79,10 @@ fn build(config: SimConfig, base_url: &str) -> Result<Sim, SimError> {
         ),
         None => None,
     };
-    let browser = reqwest::Client::builder()
-        .timeout(DOUBLED_REDIRECT_MAX)
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .build()
-        .map_err(SimError::Http)?;
     let config = Arc::new(config);
     let faults = Faults::new(config.latency, seed);
     let world = World::new(Arc::clone(&config), base_url.to_owned(), seed, journal);
-    Ok(Sim::new(config, world, faults, browser))
+    Ok(Sim::new(config, world, faults))
 }
 
 /// Runs a simulator until it is told to stop.
@@ -184,7 +175,7 @@ impl SimHandle {
         };
         let ended = serving.await;
         self.serving = None;
-        ended.map_err(|_| SimError::Died)?.map_err(SimError::Serve)
+        ended.map_err(SimError::Died)?.map_err(SimError::Serve)
     }
 }
 

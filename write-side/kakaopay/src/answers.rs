@@ -383,6 +383,7 @@ pub struct SelectedCard {
 
 /// One entry of a payment's history. Sums in won.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "KakaoPay's own names")]
 pub struct PaymentAction {
     /// The action's name.
     pub aid: Aid,

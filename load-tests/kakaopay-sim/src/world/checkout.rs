@@ -136,7 +136,7 @@ impl World {
             changes.push(Record::Sid(sid));
         }
         let answer = answers::approval(&payment);
-        changes.push(Record::Payment(payment));
+        changes.push(Record::Payment(Box::new(payment)));
         self.put(changes);
         Ok(answer)
     }
@@ -170,7 +170,8 @@ impl World {
         let mut payment = self.payments.get(self.pages.get(hash)?)?.clone();
         let checkout = payment.checkout.clone()?;
         let was_paid = payment.was_charged() || payment.status == Status::IssuedSid;
-        if !is_open(payment.status) && !(was_paid && action == PayAction::Approve) {
+        let presses_again = was_paid && action == PayAction::Approve;
+        if !is_open(payment.status) && !presses_again {
             return None;
         }
         let (status, url) = match action {

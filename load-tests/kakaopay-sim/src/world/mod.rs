@@ -171,7 +171,7 @@ impl World {
 
     /// Writes a payment down and keeps it.
     fn put_payment(&mut self, payment: Payment) {
-        self.put(vec![Record::Payment(payment)]);
+        self.put(vec![Record::Payment(Box::new(payment))]);
     }
 
     /// Writes a recurring key down and keeps it.
@@ -202,7 +202,7 @@ impl World {
                     let order = payment.purchase.partner_order_id.clone();
                     self.charged_orders.insert((payment.cid.clone(), order));
                 }
-                self.payments.insert(payment.tid.clone(), payment);
+                self.payments.insert(payment.tid.clone(), *payment);
             }
             Record::Sid(sid) => {
                 self.sids.insert(sid.sid.clone(), sid);

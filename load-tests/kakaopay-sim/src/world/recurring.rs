@@ -60,7 +60,7 @@ impl World {
             }],
         };
         let answer = answers::approval(&payment);
-        self.put(vec![Record::Payment(payment), Record::Sid(sid)]);
+        self.put(vec![Record::Payment(Box::new(payment)), Record::Sid(sid)]);
         Ok(answer)
     }
 

@@ -1,5 +1,7 @@
 //! The simulator as its callers and its shoppers meet it: over HTTP, and through its handle.
 
+#![expect(clippy::expect_used, reason = "steps shared by tests fail the test that takes them")]
+
 mod controls;
 mod merchant;
 mod pay_page;

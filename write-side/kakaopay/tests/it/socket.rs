@@ -68,12 +68,11 @@ async fn read_request(connection: &mut TcpStream) -> Option<String> {
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head
                 .lines()
-                .filter_map(|line| {
+                .find_map(|line| {
                     line.to_ascii_lowercase()
                         .strip_prefix("content-length:")
                         .and_then(|value| value.trim().parse::<usize>().ok())
                 })
-                .next()
                 .unwrap_or(0);
             if length <= body.len() {
                 return Some(text);
