@@ -118,7 +118,8 @@ create trigger events_are_for_ever
 --
 -- What may wait for another transaction and is not the log itself (receipt, names) comes before the
 -- bound is published: a wait behind the bound would hold every reader back.
--- A definer's function: services have no right to insert events except through it.
+-- A definer's function: services have no right to insert events except through it. It names every
+-- table with its schema instead of setting `search_path`, which would cost a tenth of the call.
 create function append_events(
   in  p_command_id        uuid,
   in  p_aggregate_type    text,
@@ -154,14 +155,13 @@ create function append_events(
   out replayed_result     jsonb
 )
 language plpgsql volatile security definer
-set search_path = public, pg_temp
 as $$
 declare
   v_count   int := cardinality(p_event_types);
-  v_receipt command_receipts;
+  v_receipt public.command_receipts;
 begin
   if p_receipt_key is not null then
-    insert into command_receipts
+    insert into public.command_receipts
       (scope, key, request_digest, command_id, aggregate_type, aggregate_id,
        first_version, last_version, result, expires_at)
     values
@@ -171,7 +171,7 @@ begin
     on conflict (scope, key) do nothing;
     if not found then
       select r.* into strict v_receipt
-      from   command_receipts r
+      from   public.command_receipts r
       where  r.scope = p_receipt_scope and r.key = p_receipt_key;
       if v_receipt.request_digest <> p_request_digest then
         raise exception 'the idempotency key belongs to another request' using errcode = 'PV003';
@@ -182,7 +182,7 @@ begin
       replayed_result := v_receipt.result;
       positions := array(
         select e.position
-        from   events e
+        from   public.events e
         where  e.aggregate_type = v_receipt.aggregate_type and e.aggregate_id = v_receipt.aggregate_id
           and  v_receipt.first_version < e.sequence and e.sequence <= v_receipt.last_version
         order  by e.sequence);
@@ -193,12 +193,12 @@ begin
   if p_claim_names is not null then
     for i in 1 .. cardinality(p_claim_names) loop
       if p_claim_takes[i] then
-        insert into unique_claims (kind, name, aggregate_type, aggregate_id)
+        insert into public.unique_claims (kind, name, aggregate_type, aggregate_id)
         values (p_claim_kinds[i], p_claim_names[i], p_aggregate_type, p_aggregate_id)
         on conflict (kind, name) do nothing;
         -- A name that this stream holds already stays its own.
         if not found and not exists (
-          select from unique_claims c
+          select from public.unique_claims c
           where  c.kind = p_claim_kinds[i] and c.name = p_claim_names[i]
             and  c.aggregate_type = p_aggregate_type and c.aggregate_id = p_aggregate_id)
         then
@@ -206,7 +206,7 @@ begin
             using errcode = 'PV002', constraint = p_claim_kinds[i], detail = p_claim_names[i];
         end if;
       else
-        delete from unique_claims c
+        delete from public.unique_claims c
         where  c.kind = p_claim_kinds[i] and c.name = p_claim_names[i]
           and  c.aggregate_type = p_aggregate_type and c.aggregate_id = p_aggregate_id;
       end if;
@@ -219,13 +219,13 @@ begin
   end if;
 
   -- The bound: every position drawn below is larger, and the lock is seen until they are settled.
-  perform pg_advisory_xact_lock_shared(event_append_class(), (s.last_value & 2147483647)::int)
-  from    event_position s;
+  perform pg_advisory_xact_lock_shared(public.event_append_class(), (s.last_value & 2147483647)::int)
+  from    public.event_position s;
 
   -- `exists`: an expected version that the stream never reached would leave a hole.
   -- `do nothing` and a count instead of an exception block: a block costs a subtransaction a command.
   with appended as (
-    insert into events
+    insert into public.events
       (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, command_id)
     select p_aggregate_type, p_aggregate_id, p_expected_version + n.ordinal,
            n.event_type, n.event_version, n.payload, p_metadata, p_command_id
@@ -233,7 +233,7 @@ begin
            with ordinality as n (event_type, event_version, payload, ordinal)
     where  p_expected_version = 0
        or  exists (
-             select from events e
+             select from public.events e
              where  e.aggregate_type = p_aggregate_type and e.aggregate_id = p_aggregate_id
                and  e.sequence = p_expected_version)
     on conflict (aggregate_type, aggregate_id, sequence) do nothing
@@ -245,12 +245,93 @@ begin
   end if;
 
   if p_outbox_ids is not null then
-    insert into outbox
+    insert into public.outbox
       (id, aggregate_type, aggregate_id, sequence, effect_index, kind, payload, correlation_id)
     select o.id, p_aggregate_type, p_aggregate_id, o.sequence, o.effect_index, o.kind, o.payload,
            p_correlation_id
     from   unnest(p_outbox_ids, p_outbox_sequences, p_outbox_indexes, p_outbox_kinds, p_outbox_payloads)
            as o (id, sequence, effect_index, kind, payload);
+  end if;
+end
+$$;
+
+-- Appends the events of several commands of one process in one transaction: one commit for all.
+--
+-- Each command is written whole or not at all, by its own version: one whose stream has moved on is
+-- left out, and its events are missing from the answer. If another transaction writes one of the
+-- streams between the look and the insert, the primary key ends the whole call and nothing is
+-- written; the caller then sends each command by itself. At most one command a stream. Commands with
+-- a receipt or with unique names go through append_events, where they may wait without company.
+create function append_packed(
+  in  p_command_ids       uuid[],
+  in  p_aggregate_types   text[],
+  in  p_aggregate_ids     text[],
+  in  p_expected_versions bigint[],
+  in  p_metadata          jsonb[],
+  -- Events, and to which command (from 1) and place within it (from 1) each belongs.
+  in  p_event_commands    int[],
+  in  p_event_offsets     int[],
+  in  p_event_types       text[],
+  in  p_event_versions    text[],
+  in  p_payloads          jsonb[],
+  -- Outbox rows, and to which command (from 1) each belongs; null when there are none.
+  in  p_outbox_commands   int[]    default null,
+  in  p_outbox_ids        uuid[]   default null,
+  in  p_outbox_sequences  bigint[] default null,
+  in  p_outbox_indexes    int[]    default null,
+  in  p_outbox_kinds      text[]   default null,
+  in  p_outbox_payloads   jsonb[]  default null,
+  in  p_outbox_correlations text[] default null,
+  -- What was written: the command and the position of each event, by position.
+  out command_ids         uuid[],
+  out positions           bigint[]
+)
+language plpgsql volatile security definer
+as $$
+begin
+  -- A stream that another transaction is writing must not hold the other commands up.
+  perform set_config('lock_timeout', '200ms', true);
+
+  -- As in append_events: published before the first position is drawn.
+  perform pg_advisory_xact_lock_shared(public.event_append_class(), (s.last_value & 2147483647)::int)
+  from    public.event_position s;
+
+  with appended as (
+    insert into public.events
+      (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, command_id)
+    select c.aggregate_type, c.aggregate_id, c.expected_version + n.place,
+           n.event_type, n.event_version, n.payload, c.metadata, c.command_id
+    from   (
+             select x.*
+             from   unnest(p_command_ids, p_aggregate_types, p_aggregate_ids, p_expected_versions, p_metadata)
+                    with ordinality
+                    as x (command_id, aggregate_type, aggregate_id, expected_version, metadata, ordinal)
+             where  x.expected_version = coalesce((
+                      select max(e.sequence)
+                      from   public.events e
+                      where  e.aggregate_type = x.aggregate_type and e.aggregate_id = x.aggregate_id), 0)
+             offset 0
+           ) c
+    join   unnest(p_event_commands, p_event_offsets, p_event_types, p_event_versions, p_payloads)
+           as n (command, place, event_type, event_version, payload)
+           on n.command = c.ordinal
+    -- One order for everybody, so that two packs that meet wait for each other in a line.
+    order  by c.aggregate_type, c.aggregate_id, n.place
+    returning command_id, position
+  )
+  select array_agg(a.command_id order by a.position), array_agg(a.position order by a.position)
+  into   command_ids, positions
+  from   appended a;
+
+  if p_outbox_ids is not null then
+    insert into public.outbox
+      (id, aggregate_type, aggregate_id, sequence, effect_index, kind, payload, correlation_id)
+    select o.id, p_aggregate_types[o.command], p_aggregate_ids[o.command], o.sequence, o.effect_index,
+           o.kind, o.payload, o.correlation_id
+    from   unnest(p_outbox_commands, p_outbox_ids, p_outbox_sequences, p_outbox_indexes, p_outbox_kinds,
+                  p_outbox_payloads, p_outbox_correlations)
+           as o (command, id, sequence, effect_index, kind, payload, correlation_id)
+    where  p_command_ids[o.command] = any (command_ids);
   end if;
 end
 $$;
@@ -268,7 +349,8 @@ end
 $$;
 
 revoke all on function append_events from public;
-grant execute on function append_events to pillivery_service;
+revoke all on function append_packed from public;
+grant execute on function append_events, append_packed to pillivery_service;
 grant select on events, event_position, feed_position, command_receipts, unique_claims
   to pillivery_service;
 grant update on feed_position to pillivery_service;

@@ -69,7 +69,7 @@ impl<A: EventSourced> EventStore<A> for PgEventStore {
         let append =
             append_of(context.id, context.version, &mut state, &bodies, &metadata_of(&metadata))
                 .map_err(unexpected)?;
-        match self.append_now(&append).await {
+        match self.write(append).await {
             Ok(Outcome::Written(_) | Outcome::Replayed(_)) => {}
             Err(AppendError::Conflict) => return Err(AggregateError::AggregateConflict),
             Err(AppendError::Store(error)) => return Err(framework_error(error)),

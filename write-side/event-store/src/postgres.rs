@@ -1,24 +1,24 @@
 //! The log in PostgreSQL: loads through postgres-es, appends through `append_events`.
 //!
-//! Each append is one statement in its own transaction. When its answer is lost with the
-//! connection, the very same append is sent again on another one: if the first was committed, the
-//! second meets its events and knows them by their command id; if it wasn't, the second writes
-//! them; if it is still under way, the second waits for it at the primary key. Nothing is guessed.
+//! A command that comes alone is one call; commands that come together share one (see `packer`).
+//! When an answer is lost with its connection, the outcome is found out, never guessed (`single`).
 
 mod call;
 mod json_text;
+mod pack_call;
+mod packer;
+mod single;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use contracts::{Position, decode};
+use contracts::decode;
 use cqrs_es::persist::{PersistedEventRepository as _, PersistenceError};
 use deadpool_postgres::Pool;
 use domain::EventSourced;
 use postgres_es::PostgresEventRepository;
-use service_kit::clock::{Clock as _, SystemClock};
 use service_kit::config::Secret;
 use service_kit::pools::{self, PoolSettings};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -26,23 +26,24 @@ use uuid::Uuid;
 
 use crate::append::{Append, Outcome, StoredReceipt};
 use crate::error::{AppendError, StoreError};
-use crate::metrics::LOST_ANSWERS;
 use crate::store::{BoxFuture, Store};
 
-use call::Failure;
+use packer::Packer;
+use single::Single;
 
-/// How long a lost answer is asked for before the outcome is called unknown.
-const RESOLVE_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Pause between two questions about a lost answer.
-const RESOLVE_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for a free loading connection.
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Packs under way at once. Two keep the disk and the processor busy in turn; more make the packs smaller.
+const LANES: usize = 2;
 
 /// How many connections a store may open, and how long a statement may run.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreSizes {
     /// Connections for appends.
     pub append_connections: usize,
+    /// How many packs may be under way at once; 0 sends every command by itself.
+    pub lanes: usize,
     /// Connections for loads.
     pub load_connections: u32,
     /// Longest run of one statement, enforced by the server.
@@ -53,6 +54,7 @@ impl Default for StoreSizes {
     fn default() -> Self {
         Self {
             append_connections: 8,
+            lanes: LANES,
             load_connections: 6,
             statement_timeout: Duration::from_secs(5),
         }
@@ -64,7 +66,8 @@ impl Default for StoreSizes {
 pub struct PgEventStore(Arc<Inner>);
 
 struct Inner {
-    appends: Pool,
+    single: Single,
+    packer: Option<Packer>,
     repository: PostgresEventRepository,
 }
 
@@ -96,13 +99,19 @@ impl PgEventStore {
             .acquire_timeout(LOAD_WAIT_MAX)
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Ok(Self::connect(appends, loads))
+        Ok(Self::with_lanes(appends, loads, sizes.lanes))
     }
 
     /// A store over pools made elsewhere: one for appends, one for loads.
     pub fn connect(appends: Pool, loads: sqlx::PgPool) -> Arc<Self> {
+        Self::with_lanes(appends, loads, LANES)
+    }
+
+    fn with_lanes(appends: Pool, loads: sqlx::PgPool, lanes: usize) -> Arc<Self> {
         let repository = PostgresEventRepository::new(loads);
-        Arc::new(Self(Arc::new(Inner { appends, repository })))
+        let single = Single::new(appends);
+        let packer = (lanes != 0).then(|| Packer::new(single.clone(), lanes));
+        Arc::new(Self(Arc::new(Inner { single, packer, repository })))
     }
 
     /// The stream that holds the unique name, if one does.
@@ -111,7 +120,7 @@ impl PgEventStore {
     /// The store is away.
     pub async fn lookup_claim(&self, kind: &str, name: &str) -> Result<Option<Uuid>, StoreError> {
         let rows = call::query(
-            &self.0.appends,
+            self.0.single.pool(),
             include_str!("postgres/claim_holder.sql"),
             &[&kind, &name],
         )
@@ -128,7 +137,7 @@ impl PgEventStore {
     /// # Errors
     /// The store is away.
     pub async fn forget_receipts(&self, now: DateTime<Utc>, limit: u32) -> Result<u64, StoreError> {
-        let client = call::client(&self.0.appends).await?;
+        let client = call::client(self.0.single.pool()).await?;
         let statement = include_str!("postgres/forget_receipts.sql");
         client.execute(statement, &[&now, &i64::from(limit)]).await.map_err(database)
     }
@@ -151,58 +160,14 @@ impl PgEventStore {
         Ok(bodies)
     }
 
-    pub(crate) async fn append_now(&self, append: &Append) -> Result<Outcome, AppendError> {
-        match call::append(&self.0.appends, append).await {
-            Ok(outcome) => Ok(outcome),
-            Err(Failure::Refused(error)) => Err(error),
-            Err(Failure::NotSent(error)) => Err(AppendError::Store(error)),
-            Err(Failure::Lost(error)) => {
-                tracing::warn!(error = %error, "the answer to an append was lost; asking again");
-                self.resolve(append).await
-            }
+    pub(crate) async fn write(&self, append: Append) -> Result<Outcome, AppendError> {
+        // What may wait for another transaction must not keep others waiting.
+        let travels_alone =
+            append.events.is_empty() || append.receipt.is_some() || !append.claims.is_empty();
+        match &self.0.packer {
+            Some(packer) if !travels_alone => packer.append(append).await,
+            Some(_) | None => self.0.single.append(&append).await,
         }
-    }
-
-    /// Finds out what became of an append whose answer was lost.
-    async fn resolve(&self, append: &Append) -> Result<Outcome, AppendError> {
-        let started = Instant::now();
-        while started.elapsed() < RESOLVE_WAIT_MAX {
-            match call::append(&self.0.appends, append).await {
-                Ok(Outcome::Replayed(stored)) if stored.command_id == append.command_id => {
-                    return Ok(found("committed", Outcome::Written(stored.positions)));
-                }
-                Ok(outcome) => return Ok(found("rolled_back", outcome)),
-                Err(Failure::Refused(AppendError::Conflict)) => {
-                    match self.own_positions(append).await {
-                        Ok(positions) if positions.len() == append.events.len() => {
-                            return Ok(found("committed", Outcome::Written(positions)));
-                        }
-                        Ok(_) => return Err(found("rolled_back", AppendError::Conflict)),
-                        Err(error) => tracing::debug!(error = %error, "still no answer"),
-                    }
-                }
-                Err(Failure::Refused(error)) => return Err(found("rolled_back", error)),
-                Err(Failure::NotSent(_) | Failure::Lost(_)) => {}
-            }
-            SystemClock.sleep(RESOLVE_PAUSE).await;
-        }
-        Err(found("unknown", AppendError::Store(StoreError::OutcomeUnknown)))
-    }
-
-    async fn own_positions(&self, append: &Append) -> Result<Vec<Position>, StoreError> {
-        let rows = call::query(
-            &self.0.appends,
-            include_str!("postgres/own_events.sql"),
-            &[
-                &append.aggregate_type,
-                &append.aggregate_id.to_string(),
-                &call::signed(append.expected_version),
-                &call::signed(append.version_after()),
-                &append.command_id,
-            ],
-        )
-        .await?;
-        rows.iter().map(|row| row.try_get(0).map(Position::new).map_err(database)).collect()
     }
 }
 
@@ -212,7 +177,7 @@ impl<A: EventSourced> Store<A> for PgEventStore {
     }
 
     fn append(&self, append: Append) -> BoxFuture<'_, Result<Outcome, AppendError>> {
-        Box::pin(async move { self.append_now(&append).await })
+        Box::pin(self.write(append))
     }
 
     fn receipt<'s>(
@@ -222,16 +187,10 @@ impl<A: EventSourced> Store<A> for PgEventStore {
     ) -> BoxFuture<'s, Result<Option<StoredReceipt>, StoreError>> {
         Box::pin(async move {
             let statement = include_str!("postgres/receipt.sql");
-            let rows = call::query(&self.0.appends, statement, &[&scope, &key]).await?;
+            let rows = call::query(self.0.single.pool(), statement, &[&scope, &key]).await?;
             rows.first().map(call::stored_receipt).transpose().map_err(database)
         })
     }
-}
-
-/// Counts what a lost answer turned out to be.
-fn found<T>(outcome: &'static str, answer: T) -> T {
-    metrics::counter!(LOST_ANSWERS, "outcome" => outcome).increment(1);
-    answer
 }
 
 fn unusable(_may_hold_a_password: impl std::error::Error) -> StoreError {

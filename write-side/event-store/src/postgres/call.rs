@@ -18,7 +18,7 @@ use super::json_text::JsonText;
 
 /// Longest wait for an answer. Above every statement timeout in use: the server gives up first, and
 /// says so.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(15);
+pub(super) const ANSWER_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// SQLSTATEs of our schema; `V001__event_log.sql` raises them.
 const VERSION_CONFLICT: &str = "PV001";
@@ -182,7 +182,8 @@ pub(super) fn stored_receipt(row: &Row) -> Result<StoredReceipt, tokio_postgres:
     })
 }
 
-fn failure(client: Client, error: tokio_postgres::Error) -> Failure {
+/// What the end of a call without an answer means.
+pub(super) fn failure(client: Client, error: tokio_postgres::Error) -> Failure {
     let Some(said) = error.as_db_error() else {
         // The connection broke, or what came over it made no sense: don't use it again.
         drop(Object::take(client));

@@ -1,0 +1,6 @@
+-- Several commands, one transaction, one round trip: each is written whole or left out.
+select a.command_ids, a.positions
+from   append_packed(
+         $1, $2, $3, $4, $5,
+         $6, $7, $8, $9, $10,
+         $11, $12, $13, $14, $15, $16, $17) a
