@@ -5,6 +5,8 @@
 //! by [`CartCommand::RemoveBought`], once an order however often it is asked.
 
 mod command;
+#[cfg(test)]
+mod properties;
 mod refusal;
 #[cfg(test)]
 mod tests;

@@ -12,5 +12,8 @@ pub mod pricing;
 pub mod subscription;
 pub mod user;
 
+#[cfg(test)]
+mod fixtures;
+
 pub use effects::Effect;
 pub use kernel::{EventSourced, Fact, Principal, Refusal, RefusalKind};

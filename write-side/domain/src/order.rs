@@ -12,6 +12,8 @@ mod ending;
 mod fold;
 mod paying;
 mod placing;
+#[cfg(test)]
+mod properties;
 mod refunding;
 mod refusal;
 mod state;

@@ -57,13 +57,33 @@ impl PlacedOrder {
             return Err(OrderRefusal::PaymentNotReady);
         };
         let next = match (&attempt.stage, self.course) {
-            (Stage::Ready, Course::Open) => Some(after_return(number, page, &returned_as, at)),
+            (Stage::Ready, Course::Open) => Some(self.after_return(number, page, &returned_as, at)),
             // The attempt is over: that somebody came back is a fact, but nothing follows from it.
             (_, Course::Open | Course::Expired | Course::Cancelled) => None,
         };
         let returned =
             OrderEvent::PaymentReturned { attempt: number, returned_as, returned_at: at };
         Ok([Some(returned), next].into_iter().flatten().collect())
+    }
+
+    fn after_return(
+        &self,
+        attempt: u32,
+        page: &PaymentPage,
+        returned_as: &ReturnedAs,
+        at: DateTime<Utc>,
+    ) -> OrderEvent {
+        match returned_as {
+            // An earlier attempt may have taken the money after all: not before that is known.
+            ReturnedAs::Authenticated { .. } if self.unresolved_attempt().is_some() => {
+                abandoned(attempt, AbandonReason::FailedOnPage, at)
+            }
+            ReturnedAs::Authenticated { pg_token } => {
+                approval_requested(attempt, page, pg_token, at)
+            }
+            ReturnedAs::Cancelled => abandoned(attempt, AbandonReason::CancelledByShopper, at),
+            ReturnedAs::Failed => abandoned(attempt, AbandonReason::FailedOnPage, at),
+        }
     }
 
     pub(super) fn record_approval(&self, told: RecordApproval) -> Decision {
@@ -199,19 +219,6 @@ fn is_asked(attempt: &Attempt, step: GatewayStep) -> Result<bool, OrderRefusal> 
             Ok(matches!(attempt.stage, Stage::ApprovalRequested { .. } | Stage::Unresolved { .. }))
         }
         GatewayStep::Cancel => Err(OrderRefusal::WrongStep),
-    }
-}
-
-fn after_return(
-    attempt: u32,
-    page: &PaymentPage,
-    returned_as: &ReturnedAs,
-    at: DateTime<Utc>,
-) -> OrderEvent {
-    match returned_as {
-        ReturnedAs::Authenticated { pg_token } => approval_requested(attempt, page, pg_token, at),
-        ReturnedAs::Cancelled => abandoned(attempt, AbandonReason::CancelledByShopper, at),
-        ReturnedAs::Failed => abandoned(attempt, AbandonReason::FailedOnPage, at),
     }
 }
 

@@ -119,7 +119,9 @@ impl PlacedOrder {
         }
         match self.open_attempt().map(|attempt| &attempt.stage) {
             // Two tabs, two clicks: the attempt that waits for the shopper is the one to go on with.
-            Some(Stage::Requested | Stage::Ready) => return Ok(Vec::new()),
+            Some(Stage::Requested | Stage::Ready) => {
+                return self.check_in_time(at).map(|()| Vec::new());
+            }
             Some(Stage::Unresolved { .. }) => return Err(OrderRefusal::PaymentUnresolved),
             Some(Stage::ApprovalRequested { .. }) => return Err(OrderRefusal::PaymentUnderWay),
             Some(Stage::Approved(_) | Stage::Declined { .. } | Stage::Abandoned { .. }) | None => {}
@@ -198,7 +200,9 @@ impl PlacedOrder {
 /// `text` followed by `ending`, the text shortened where both exceed 100 characters.
 fn cut(text: &str, ending: &str) -> Result<Text<100>, OrderRefusal> {
     let room = ITEM_NAME_CHARS_MAX.saturating_sub(ending.chars().count());
-    let shortened: String = text.chars().take(room).collect();
+    // A line feed in a product's name has no place on a payment page.
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shortened: String = one_line.chars().take(room).collect();
     // What is cut comes from checked text and can't be refused; if it were, nothing is asked for.
     let name = Text::parse(&format!("{}{ending}", shortened.trim_end()));
     name.ok().ok_or(OrderRefusal::LineCount)

@@ -1,0 +1,142 @@
+//! Giving money back.
+
+use contracts::events::{DeclineClass, OrderEvent};
+
+use super::*;
+use crate::Effect;
+use crate::fixtures::{ADMIN, LEE};
+use crate::order::{MISMATCH, OrderStatus};
+
+fn refunded(number: u128, total: i64) -> OrderCommand {
+    OrderCommand::RecordRefund {
+        refund_id: refund_id(number),
+        aid: Some(text("A7")),
+        amount: won(total),
+        refunded_at: now(6),
+        at: now(6),
+    }
+}
+
+fn failed(number: u128) -> OrderCommand {
+    OrderCommand::RecordRefundFailure {
+        refund_id: refund_id(number),
+        class: DeclineClass::Merchant,
+        code: text("-740"),
+        at: now(6),
+    }
+}
+
+#[test]
+fn two_equal_partial_refunds_with_two_ids_are_two_and_one_id_is_one() {
+    let mut order = paid_order();
+    assert_eq!(names(&when(&mut order, refund(1, 3_000))), ["RefundRequested"]);
+    unchanged(&order, refund(1, 3_000));
+    assert_eq!(refused(&order, refund(1, 4_000)), OrderRefusal::RefundIdReused);
+    let events = when(&mut order, refund(2, 3_000));
+    let effects = order.effects(&events[0]);
+    let [Effect::PaymentCancel(effect)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((effect.amount, effect.refundable_before), (won(3_000), won(20_000)));
+    assert_eq!((effect.tid.as_str(), effect.tax_free), ("T1", won(0)));
+}
+
+#[test]
+fn the_status_follows_what_went_back_and_not_what_was_asked() {
+    let mut order = paid_order();
+    when(&mut order, refund(1, 3_000));
+    assert_eq!(order.status(), Some(OrderStatus::Paid));
+    assert_eq!(names(&when(&mut order, refunded(1, 3_000))), ["RefundSucceeded"]);
+    assert_eq!(order.status(), Some(OrderStatus::PartlyRefunded));
+    unchanged(&order, refunded(1, 3_000));
+    unchanged(&order, failed(1));
+    when(&mut order, refund(2, 20_000));
+    when(&mut order, refunded(2, 20_000));
+    assert_eq!(order.status(), Some(OrderStatus::Refunded));
+    let move_away = OrderCommand::ChangeReceiver { by: KIM, receiver: sealed("office") };
+    assert_eq!(refused(&order, move_away), OrderRefusal::Refunded);
+}
+
+#[test]
+fn pending_refunds_count_against_what_was_paid() {
+    let mut order = paid_order();
+    when(&mut order, refund(1, 20_000));
+    assert_eq!(
+        refused(&order, refund(2, 3_001)),
+        OrderRefusal::RefundTooLarge { refundable: won(3_000) }
+    );
+    assert_eq!(names(&order.decide(refund(2, 3_000)).unwrap()), ["RefundRequested"]);
+}
+
+#[test]
+fn a_failed_refund_frees_its_sum_for_a_new_one() {
+    let mut order = paid_order();
+    when(&mut order, refund(1, 23_000));
+    assert_eq!(names(&when(&mut order, failed(1))), ["RefundFailed"]);
+    assert_eq!(order.status(), Some(OrderStatus::Paid));
+    unchanged(&order, failed(1));
+    unchanged(&order, refund(1, 23_000));
+    assert_eq!(names(&when(&mut order, refund(2, 23_000))), ["RefundRequested"]);
+}
+
+#[test]
+fn a_refund_that_went_through_after_all_is_believed_while_its_sum_is_free() {
+    let mut order = paid_order();
+    when(&mut order, refund(1, 23_000));
+    when(&mut order, failed(1));
+    let believed = order.decide(refunded(1, 23_000)).unwrap();
+    assert_eq!(names(&believed), ["RefundSucceeded"]);
+    when(&mut order, refund(2, 23_000));
+    // Both can't be true; the second stays pending and the contradiction is on record.
+    assert_eq!(names(&when(&mut order, refunded(1, 23_000))), ["PaymentUnresolved"]);
+    assert_eq!(order.status(), Some(OrderStatus::Paid));
+}
+
+#[test]
+fn a_refund_of_another_amount_than_asked_is_a_mismatch_on_record_once() {
+    let mut order = paid_order();
+    when(&mut order, refund(1, 3_000));
+    let events = when(&mut order, refunded(1, 2_000));
+    let [OrderEvent::PaymentUnresolved { reason, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(reason.as_str(), MISMATCH);
+    unchanged(&order, refunded(1, 2_000));
+    assert_eq!(order.status(), Some(OrderStatus::Paid));
+    when(&mut order, refunded(1, 3_000));
+    assert_eq!(order.status(), Some(OrderStatus::PartlyRefunded));
+}
+
+#[test]
+fn an_unknown_refund_is_on_record_and_keeps_its_sum() {
+    let unknown = || OrderCommand::RecordUnresolved {
+        attempt: 1,
+        step: contracts::events::GatewayStep::Cancel,
+        reason: text("timeout"),
+        at: now(6),
+    };
+    let mut order = paid_order();
+    unchanged(&order, unknown());
+    when(&mut order, refund(1, 23_000));
+    assert_eq!(names(&when(&mut order, unknown())), ["PaymentUnresolved"]);
+    unchanged(&order, unknown());
+    assert_eq!(order.status(), Some(OrderStatus::Paid));
+    assert_eq!(refused(&order, refund(2, 1)), OrderRefusal::RefundTooLarge { refundable: won(0) });
+}
+
+#[test]
+fn only_paid_money_goes_back_and_never_nothing() {
+    assert_eq!(refused(&approving_order(), refund(1, 1)), OrderRefusal::NotPaid);
+    assert_eq!(refused(&paid_order(), refund(1, 0)), OrderRefusal::EmptyRefund);
+    assert_eq!(refused(&paid_order(), refunded(1, 1)), OrderRefusal::NoSuchRefund);
+    assert_eq!(refused(&paid_order(), failed(1)), OrderRefusal::NoSuchRefund);
+}
+
+#[test]
+fn a_stranger_gets_nothing_back_and_the_shop_may_give() {
+    let by = |by| OrderCommand::RequestRefund {
+        by,
+        refund_id: refund_id(1),
+        amount: won(1),
+        reason: None,
+        at: now(5),
+    };
+    assert_eq!(refused(&paid_order(), by(LEE)), OrderRefusal::NotFound);
+    assert!(paid_order().decide(by(ADMIN)).is_ok());
+}
