@@ -58,7 +58,7 @@ pub(crate) fn html(view: &PageView, path: &str) -> String {
          <title>카카오페이 (simulated)</title>\n\
          <style>body{{font-family:sans-serif;max-width:24rem;margin:3rem auto;padding:0 1rem}}\
          button{{display:block;width:100%;padding:.8rem;margin:.5rem 0;font-size:1rem}}\
-         .pay{{background:#fee500;border:0}}</style>\n</head>\n<body>\n\
+         #approve-money,#approve-card{{background:#fee500;border:0}}</style>\n</head>\n<body>\n\
          <h1>카카오페이 <small>(simulated, no money moves)</small></h1>\n\
          <p id=\"item\">{}</p>\n<p id=\"total\"><strong>{}원</strong></p>\n{body}\n</body>\n</html>\n",
         escaped(&view.item_name),
@@ -68,21 +68,21 @@ pub(crate) fn html(view: &PageView, path: &str) -> String {
 
 fn buttons(view: &PageView, path: &str) -> String {
     let path = escaped(path);
-    let button = |action: &str, query: &str, class: &str, text: &str| {
+    let button = |id: &str, target: &str, text: &str| {
         format!(
-            "<form method=\"post\" action=\"{path}/{action}{query}\">\
-             <button id=\"{action}{class}\" class=\"{class}\">{text}</button></form>\n"
+            "<form method=\"post\" action=\"{path}/{target}\">\
+             <button id=\"{id}\">{text}</button></form>\n"
         )
     };
     let mut html = String::new();
     if view.only_method != Some(Method::Card) {
-        html += &button("approve", "?method=MONEY", "pay", "카카오페이머니로 결제 (approve)");
+        html += &button("approve-money", "approve?method=MONEY", "카카오페이머니로 결제 (approve)");
     }
     if view.only_method != Some(Method::Money) {
-        html += &button("approve", "?method=CARD", "pay card", "카드로 결제 (approve)");
+        html += &button("approve-card", "approve?method=CARD", "카드로 결제 (approve)");
     }
-    html += &button("cancel", "", "", "취소 (cancel)");
-    html += &button("fail", "", "", "비밀번호 오류 (fail)");
+    html += &button("cancel", "cancel", "취소 (cancel)");
+    html += &button("fail", "fail", "비밀번호 오류 (fail)");
     html
 }
 

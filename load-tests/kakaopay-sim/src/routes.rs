@@ -85,7 +85,8 @@ async fn call(sim: Arc<Sim>, operation: Operation, mut request: Request) -> Resp
         .is_some_and(|text| text.to_ascii_lowercase().contains("charset=utf-8"));
     let peer = request.remote_addr().as_socket_addr().copied();
     let connections = sim.connections.clone();
-    // A task of its own: a caller that hangs up does not stop it.
+    // A task of its own: a caller that hangs up does not stop it, whatever the server does with
+    // the handler of a closed connection.
     let serving = tokio::spawn(async move { sim.serve(operation, &body, charset).await });
     match serving.await {
         Ok(Reply::Json(status, body)) => json_response(status, &body),

@@ -363,3 +363,53 @@ impl ErrorBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(status: u16, body: &str) -> &'static str {
+        refusal(StatusCode::from_u16(status).expect("a status"), body.as_bytes()).code()
+    }
+
+    #[test]
+    fn what_an_answer_other_than_200_means() {
+        let refused = r#"{"error_code":-780,"error_message":"approval failure!"}"#;
+        let internal = r#"{"error_code":-1,"error_message":"internal error"}"#;
+        let closed = r#"{"error_code":-9798,"error_message":"closed"}"#;
+        for (status, body, expected) in [
+            (400, refused, "declined"),
+            (401, refused, "declined"),
+            (429, r#"{"error_code":-10}"#, "declined"),
+            (400, closed, "declined"),
+            (400, internal, "unknown.internal"),
+            (400, "", "unknown.unreadable"),
+            (404, "<html>not found</html>", "unknown.unreadable"),
+            (404, r#"{"code":404,"message":"no such route"}"#, "unknown.unreadable"),
+            (400, r#"{"error_code":null}"#, "unknown.unreadable"),
+            (400, r#"{"error_code":1.5}"#, "unknown.unreadable"),
+            (400, r#"{"error_code":99999999999999999999}"#, "unknown.unreadable"),
+            (204, "", "unknown.unreadable"),
+            (302, refused, "unknown.unreadable"),
+            (500, refused, "unknown.server"),
+            (500, closed, "unknown.server"),
+            (503, closed, "not_sent.maintenance"),
+            (503, refused, "unknown.server"),
+            (503, "", "unknown.server"),
+            (504, "<html>gateway time-out</html>", "unknown.server"),
+        ] {
+            assert_eq!(outcome(status, body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn every_operation_has_a_path_and_a_name_of_its_own() {
+        let mut names: Vec<_> = Operation::ALL.iter().map(|operation| operation.name()).collect();
+        let mut paths: Vec<_> = Operation::ALL.iter().map(|operation| operation.path()).collect();
+        names.sort_unstable();
+        names.dedup();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!((names.len(), paths.len()), (7, 7));
+    }
+}

@@ -274,6 +274,9 @@ async fn a_repeated_order_is_only_refused_where_that_is_set() {
 
 /// Two approvals (or cancellations, or charges) of the same thing at once: the second one is
 /// refused while the first one runs. The first is held, so the overlap is certain.
+///
+/// The simulator's `exclusively` keeps the second one out. With its test ignored (checked) the
+/// second approval goes through and the held one is told that it is paid already.
 #[tokio::test]
 async fn the_same_thing_twice_at_once_is_refused() {
     let shop = Shop::open().await;
