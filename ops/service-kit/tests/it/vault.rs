@@ -69,7 +69,7 @@ async fn sealing_the_same_twice_shows_no_likeness() {
 }
 
 /// A ciphertext copied to another user, stream or field must not open there. Without the associated
-/// data in `context` the last two do (seen by passing an empty one).
+/// data in `context` the same user's do (seen by leaving it out).
 #[tokio::test]
 async fn a_value_moved_elsewhere_does_not_open() {
     let world = World::new().await;

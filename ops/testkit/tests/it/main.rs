@@ -3,3 +3,4 @@
 mod chaos;
 mod database;
 mod servers;
+mod with_services;
