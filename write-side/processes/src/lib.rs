@@ -1,1 +1,24 @@
-//! Outbox relay, reactions and schedules.
+//! Outbox relay, reactions and schedules: everything that happens without anybody asking for it at
+//! that moment.
+//!
+//! [`relay`] carries out what events ask of the payment gateway behind [`gateway`] and is the only
+//! part of the shop that calls it. [`reactions`] turn events into commands. [`schedule`] does what
+//! is due. All of them may die at any point and run on several machines at once: what they do is
+//! found in the database, and doing it twice changes nothing. [`operator`] is the way in for people.
+
+pub mod breaker;
+pub mod config;
+mod failpoints;
+pub mod gateway;
+pub mod metrics;
+pub mod operator;
+pub mod reactions;
+pub mod relay;
+mod run;
+pub mod schedule;
+
+pub use config::{GatewayPolicy, WorkerConfig};
+#[cfg(feature = "failpoints")]
+pub use failpoints::configure as configure_failpoints;
+pub use relay::WakeUp;
+pub use run::{WorkerError, gateway, run, run_on};

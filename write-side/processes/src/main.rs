@@ -1,3 +1,188 @@
-//! The `worker` process.
+//! The `worker` process: `run` works until told to stop; `outbox …` is for operators.
 
-fn main() {}
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use processes::WorkerConfig;
+use processes::operator::{Intervention, Operator, OperatorError, RowView};
+use service_kit::clock::{Clock, SystemClock};
+use service_kit::config::{Settings, environment};
+use service_kit::pools::{self, PoolSettings};
+use service_kit::telemetry::LogFormat;
+use service_kit::{shutdown, telemetry};
+use uuid::Uuid;
+
+/// Pillivery's background work: outbox relay, reactions, schedule.
+#[derive(Debug, Parser)]
+#[command(name = "worker", version, after_help = VARIABLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const VARIABLES: &str = "\
+Variables: DATABASE_URL, KAKAOPAY_BASE_URL, KAKAOPAY_SECRET_KEY, PUBLIC_BASE_URL, RETURN_URL_KEY,
+MASTER_KEY, DIGEST_PEPPER; optional: KAKAOPAY_CID_ONE_TIME[_SECRET], KAKAOPAY_CID_RECURRING[_SECRET],
+WORKER_OPS_LISTEN, WORKER_DATABASE_CONNECTIONS, KAKAOPAY_CONNECT_TIMEOUT_MS, KAKAOPAY_CALL_TIMEOUT_MS,
+KAKAOPAY_{CHECKOUT,CHARGE,LOOK_UP}_CALLS_MAX, RELAY_ROWS_MAX, RELAY_POLL_MS, RELAY_LEASE_MS, LOG_FORMAT.
+`outbox` needs DATABASE_URL alone.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Works until told to stop (the default).
+    Run,
+    /// Looks at the outbox, or does something about a row.
+    Outbox {
+        #[command(subcommand)]
+        command: OutboxCommand,
+        /// Prints JSON.
+        #[arg(long, global = true)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum OutboxCommand {
+    /// Lists rows, those that need somebody first.
+    List {
+        /// Only rows in this state.
+        #[arg(long)]
+        state: Option<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Shows one row with what was sent and what came of it.
+    Show {
+        /// The row.
+        id: Uuid,
+    },
+    /// Has the relay take a row up again; what may have been sent is looked up first.
+    Retry {
+        /// The row.
+        id: Uuid,
+    },
+    /// Tells the order that no money moved. Only when that is certain.
+    Resolve {
+        /// The row.
+        id: Uuid,
+        /// Confirms that the gateway's own books were looked at.
+        #[arg(long, required = true)]
+        not_done: bool,
+    },
+    /// Has nothing done about a row until it is released.
+    Hold {
+        /// The row.
+        id: Uuid,
+    },
+    /// Goes on with a held row.
+    Release {
+        /// The row.
+        id: Uuid,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Cli::parse().command.unwrap_or(Command::Run) {
+        Command::Run => run().await,
+        Command::Outbox { command, json } => match outbox(command, json).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                telemetry::init("worker", LogFormat::Text);
+                tracing::error!(error = &*error as &dyn std::error::Error, "outbox");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+async fn run() -> ExitCode {
+    let config = match WorkerConfig::load(environment()) {
+        Ok(config) => config,
+        Err(error) => {
+            telemetry::init("worker", LogFormat::Json);
+            tracing::error!(%error, "the configuration cannot be used");
+            return ExitCode::FAILURE;
+        }
+    };
+    telemetry::init("worker", config.log_format);
+    #[cfg(feature = "failpoints")]
+    if let Some(script) = environment()("FAILPOINTS")
+        && let Err(error) = processes::configure_failpoints(&script)
+    {
+        tracing::error!(error, "the failpoints cannot be set");
+        return ExitCode::FAILURE;
+    }
+    let shutdown = match shutdown::on_signals() {
+        Ok(shutdown) => shutdown,
+        Err(error) => {
+            tracing::error!(%error, "signals cannot be received");
+            return ExitCode::FAILURE;
+        }
+    };
+    match processes::run(config, shutdown).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "worker ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn outbox(command: OutboxCommand, json: bool) -> Result<(), Failure> {
+    let url = Settings::new(environment()).secret("DATABASE_URL")?;
+    let settings = PoolSettings { size_max: 1, ..PoolSettings::named("worker-outbox") };
+    let operator = Operator::new(pools::postgres(&url, &settings)?);
+    match command {
+        OutboxCommand::List { state, limit } => {
+            print(&operator.list(state.as_deref(), limit).await?, json)
+        }
+        OutboxCommand::Show { id } => {
+            let shown = operator.show(id).await?.ok_or(OperatorError::NotApplicable(id))?;
+            // One row is only readable as a whole.
+            writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&shown)?)?;
+            Ok(())
+        }
+        OutboxCommand::Retry { id } => intervene(&operator, id, Intervention::Retry, json).await,
+        OutboxCommand::Resolve { id, not_done: _ } => {
+            let at = SystemClock.now();
+            intervene(&operator, id, Intervention::ResolveAsNotDone { at }, json).await
+        }
+        OutboxCommand::Hold { id } => intervene(&operator, id, Intervention::Hold, json).await,
+        OutboxCommand::Release { id } => {
+            intervene(&operator, id, Intervention::Release, json).await
+        }
+    }
+}
+
+/// Does it and shows the row as it is then.
+async fn intervene(
+    operator: &Operator,
+    id: Uuid,
+    what: Intervention,
+    json: bool,
+) -> Result<(), Failure> {
+    operator.intervene(id, what).await?;
+    print(operator.show(id).await?.as_slice(), json)
+}
+
+fn print(rows: &[RowView], json: bool) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(rows)?)?;
+        return Ok(());
+    }
+    for row in rows {
+        let error = row.last_error.as_deref().unwrap_or("-");
+        writeln!(
+            out,
+            "{}  {:<9}  {:<15}  try {:<3} {}  {}",
+            row.id, row.state, row.kind, row.attempt, row.stream, error
+        )?;
+    }
+    Ok(())
+}

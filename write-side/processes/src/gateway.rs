@@ -1,0 +1,312 @@
+//! The port to whoever moves the money: what the relay asks of a gateway, and nothing of KakaoPay.
+//!
+//! Shaped so that KakaoPay, Toss Payments and PortOne fit. Every call answers one of four things,
+//! and the difference between the last two is what this shop lives on: [`Outcome::NotSent`] may be
+//! repeated, [`Outcome::Unknown`] must be looked up first. An implementation compares every answer
+//! with the request before it says [`Outcome::Done`]; what does not match is [`Doubt::Mismatch`].
+//! Implementations never repeat a call: the relay is the only owner of retries.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use contracts::events::{ApprovedAmount, DeclineClass, PaymentMethod, RedirectUrls};
+use contracts::{OrderId, Text, Won};
+use domain::effects::PaymentTerms;
+use service_kit::clock::BoxFuture;
+use service_kit::config::Secret;
+
+pub mod kakaopay;
+pub mod lane;
+
+/// What became of a call.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// Carried out, and the answer is the one to our request.
+    Done(T),
+    /// A definite no; no money moved.
+    Declined(Decline),
+    /// Certainly nothing happened. May be repeated.
+    NotSent(NotSent),
+    /// It may have been carried out. To be looked up before anything else.
+    Unknown(Doubt),
+}
+
+/// A definite no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decline {
+    /// What sort of no.
+    pub class: DeclineClass,
+    /// The gateway's code, for example `-780/LACK_BALANCE`.
+    pub code: Text<100>,
+    /// The gateway's sentence, for operators.
+    pub text: String,
+}
+
+/// Why certainly nothing happened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSent {
+    /// The breaker is open.
+    #[error("the breaker is open")]
+    BreakerOpen {
+        /// How long at least.
+        retry_after: Duration,
+    },
+    /// All places of this class of calls are taken.
+    #[error("too many calls under way")]
+    Busy,
+    /// No connection.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// The gateway is closed, or asks us to come back later.
+    #[error("not now: {0}")]
+    NotNow(String),
+    /// The request breaks a rule of the gateway; repeating it is pointless.
+    #[error("the request cannot be built: {0}")]
+    Unbuildable(String),
+}
+
+impl NotSent {
+    /// Whether it was our own restraint, so that it uses up none of the tries.
+    pub const fn is_free(&self) -> bool {
+        matches!(self, Self::BreakerOpen { .. } | Self::Busy)
+    }
+
+    /// Whether another try would end the same way.
+    pub const fn is_permanent(&self) -> bool {
+        matches!(self, Self::Unbuildable(_))
+    }
+}
+
+/// Why nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// The answer was lost or could not be read; a stable code of how.
+    #[error("{0}")]
+    Lost(String),
+    /// The gateway refused in a way that does not say whether money moved, now or before.
+    #[error("refused with {0}")]
+    Refused(String),
+    /// The answer is not the one to our request, in these fields. Never believed, always alarmed.
+    #[error("mismatch in {}", .0.join(", "))]
+    Mismatch(Vec<&'static str>),
+}
+
+/// What a gateway can do beyond the common part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Finds a payment by our own name of the attempt, when its id never arrived.
+    pub looks_up_by_attempt: bool,
+    /// Recognises a repeated call by a key of ours.
+    pub has_idempotency_keys: bool,
+    /// Tells how a recurring key stands.
+    pub tells_billing_status: bool,
+    /// Repeats the recurring key in a look-up, so that a lost approval does not lose the key.
+    pub looks_up_billing_key: bool,
+}
+
+/// Asks for a payment page.
+#[derive(Debug, Clone)]
+pub struct CheckoutRequest {
+    /// The attempt.
+    pub terms: PaymentTerms,
+    /// The order it pays; the way back leads to it.
+    pub order_id: OrderId,
+    /// What the page shows as bought.
+    pub item_name: Text<100>,
+    /// Pieces in all.
+    pub quantity: u32,
+    /// The request id of the chain, for the gateway's log.
+    pub correlation_id: String,
+}
+
+/// A payment page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkout {
+    /// The gateway's id of the payment.
+    pub payment_ref: Text<64>,
+    /// Where the browser goes.
+    pub redirect: RedirectUrls,
+    /// When it was opened.
+    pub opened_at: DateTime<Utc>,
+    /// When it stops working.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Names a payment that exists at the gateway.
+#[derive(Debug, Clone)]
+pub struct PaymentQuestion {
+    /// The attempt.
+    pub terms: PaymentTerms,
+    /// The gateway's id of the payment.
+    pub payment_ref: Text<64>,
+    /// The request id of the chain.
+    pub correlation_id: String,
+}
+
+/// Moves the money of a payment that the shopper has agreed to.
+#[derive(Debug, Clone)]
+pub struct CompletionRequest {
+    /// The payment.
+    pub payment: PaymentQuestion,
+    /// What the shopper's browser brought back.
+    pub token: Secret,
+}
+
+/// Charges a recurring key.
+#[derive(Debug, Clone)]
+pub struct ChargeRequest {
+    /// The attempt; its name is new for every attempt.
+    pub terms: PaymentTerms,
+    /// The key.
+    pub key: BillingSecret,
+    /// What the shopper sees as bought.
+    pub item_name: Text<100>,
+    /// Pieces in all.
+    pub quantity: u32,
+    /// The request id of the chain.
+    pub correlation_id: String,
+}
+
+/// Gives money back.
+#[derive(Debug, Clone)]
+pub struct CancelRequest {
+    /// The payment.
+    pub payment: PaymentQuestion,
+    /// How much.
+    pub amount: Won,
+    /// The tax-free part of it.
+    pub tax_free: Won,
+    /// What can still be given back, this request included: the guard against doubling it.
+    pub refundable_before: Won,
+}
+
+/// A recurring key in clear, with the payer's name at the gateway that it belongs to.
+#[derive(Clone)]
+pub struct BillingSecret {
+    /// The key. Whoever has it and our credentials can charge.
+    pub secret: Secret,
+    /// Our pseudonym of the payer; every charge must repeat it.
+    pub partner_user_id: String,
+}
+
+/// Money that moved, exactly as asked.
+#[derive(Debug, Clone)]
+pub struct Paid {
+    /// The gateway's id of the payment.
+    pub payment_ref: Text<64>,
+    /// The gateway's id of the action.
+    pub action_ref: Text<64>,
+    /// What was booked.
+    pub amount: ApprovedAmount,
+    /// What it was paid with.
+    pub method: PaymentMethod,
+    /// When the gateway booked it.
+    pub approved_at: DateTime<Utc>,
+    /// The recurring key, when the answer held one.
+    pub key: Option<BillingSecret>,
+}
+
+/// Money that went back, exactly as asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenBack {
+    /// The gateway's id of the action, when it told it.
+    pub action_ref: Option<Text<64>>,
+    /// How much.
+    pub amount: Won,
+    /// When the gateway booked it.
+    pub at: DateTime<Utc>,
+}
+
+/// How a payment stands.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Its state.
+    pub state: PaymentState,
+    /// What has been given back so far.
+    pub given_back: Won,
+    /// The latest time money was given back, if it was.
+    pub last_given_back: Option<GivenBack>,
+}
+
+/// The state of a payment at the gateway.
+#[derive(Debug, Clone)]
+pub enum PaymentState {
+    /// No money has moved and some still may.
+    Pending {
+        /// When the page was opened.
+        opened_at: Option<DateTime<Utc>>,
+    },
+    /// Money moved; `given_back` says how much of it went back since.
+    Paid(Paid),
+    /// No money has moved and none will.
+    Failed {
+        /// The gateway's word for it.
+        code: Text<100>,
+    },
+    /// Something else; the gateway's word for it.
+    Other(String),
+}
+
+/// How a recurring key stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BillingStanding {
+    /// Whether it can be charged.
+    pub is_active: bool,
+    /// When it was last charged: the only trace of a charge whose answer was lost.
+    pub last_approved_at: Option<DateTime<Utc>>,
+}
+
+/// Whoever moves the money. See the module's header.
+pub trait PaymentGateway: fmt::Debug + Send + Sync {
+    /// What it can do beyond the common part.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Opens a payment page. No money moves.
+    fn begin_checkout<'a>(
+        &'a self,
+        request: &'a CheckoutRequest,
+    ) -> BoxFuture<'a, Outcome<Checkout>>;
+
+    /// Moves the money of a payment that the shopper has agreed to.
+    fn complete_checkout<'a>(
+        &'a self,
+        request: &'a CompletionRequest,
+    ) -> BoxFuture<'a, Outcome<Paid>>;
+
+    /// Charges a recurring key. Money moves.
+    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Outcome<Paid>>;
+
+    /// Asks how a payment stands.
+    fn look_up<'a>(&'a self, question: &'a PaymentQuestion) -> BoxFuture<'a, Outcome<Standing>>;
+
+    /// Gives money back.
+    fn cancel<'a>(&'a self, request: &'a CancelRequest) -> BoxFuture<'a, Outcome<GivenBack>>;
+
+    /// Ends a recurring key. Ending it twice is harmless.
+    fn deactivate<'a>(&'a self, key: &'a BillingSecret) -> BoxFuture<'a, Outcome<()>>;
+
+    /// Asks how a recurring key stands.
+    fn billing_status<'a>(
+        &'a self,
+        key: &'a BillingSecret,
+    ) -> BoxFuture<'a, Outcome<BillingStanding>>;
+}
+
+impl<T> Outcome<T> {
+    /// The name of the answer, for metrics and logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Declined(_) => "declined",
+            Self::NotSent(_) => "not_sent",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+impl fmt::Debug for BillingSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BillingSecret(***)")
+    }
+}

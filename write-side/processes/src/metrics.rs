@@ -1,0 +1,132 @@
+//! The worker's metrics: every name a constant, every label from a closed set.
+
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+/// Gateway calls by operation and result (`done`, `declined`, `not_sent`, `unknown`).
+pub const GATEWAY_CALLS: &str = "gateway_calls_total";
+/// How long gateway calls take, by operation.
+pub const GATEWAY_CALL_SECONDS: &str = "gateway_call_seconds";
+/// Answers that were not the ones to our request. Every one is an alarm: money may have moved.
+pub const GATEWAY_MISMATCHES: &str = "gateway_mismatches_total";
+/// State of a breaker by class: 0 closed, 1 half open, 2 open.
+pub const BREAKER_STATE: &str = "gateway_breaker_state";
+/// Transitions of a breaker by class and new state.
+pub const BREAKER_CHANGES: &str = "gateway_breaker_changes_total";
+/// Calls a breaker did not let through, by class.
+pub const BREAKER_REJECTED: &str = "gateway_breaker_rejected_total";
+/// Outbox rows carried out, by kind and settlement.
+pub const RELAY_SETTLED: &str = "relay_settled_total";
+/// Outbox rows put off, by kind and reason (`again`, `look_up`, `deliver`).
+pub const RELAY_PUT_OFF: &str = "relay_put_off_total";
+/// Outbox rows that died and wait for an operator, by kind. Every one is an alarm.
+pub const RELAY_DIED: &str = "relay_died_total";
+/// Records refused because the lease was lost to another worker.
+pub const RELAY_LEASES_LOST: &str = "relay_leases_lost_total";
+/// Outbox rows by state, as of the last count.
+pub const RELAY_ROWS: &str = "relay_rows";
+/// Age of the oldest outbox row that nobody holds back, as of the last count.
+pub const RELAY_OLDEST_SECONDS: &str = "relay_oldest_row_seconds";
+/// Recurring keys that KakaoPay issued and whose answer was lost.
+pub const BILLING_KEYS_MISSING: &str = "relay_billing_keys_missing_total";
+/// Events handled by reactions, by reaction.
+pub const REACTIONS_HANDLED: &str = "reactions_handled_total";
+/// Events set aside by reactions, by reaction. Every one is an alarm.
+pub const REACTIONS_PARKED: &str = "reactions_parked_total";
+/// Failures of a reaction that will be tried again, by reaction.
+pub const REACTIONS_FAILED: &str = "reactions_failed_total";
+/// Runs of scheduled jobs, by job and result (`done`, `failed`).
+pub const SCHEDULE_RUNS: &str = "schedule_runs_total";
+/// Unpaid orders that the schedule expired.
+pub const ORDERS_EXPIRED: &str = "schedule_orders_expired_total";
+
+/// Gives every metric its unit and help; called once by `run`.
+pub fn describe() {
+    describe_counter!(GATEWAY_CALLS, Unit::Count, "gateway calls by operation and result");
+    describe_histogram!(GATEWAY_CALL_SECONDS, Unit::Seconds, "how long gateway calls take");
+    describe_counter!(GATEWAY_MISMATCHES, Unit::Count, "answers that do not match the request");
+    describe_gauge!(BREAKER_STATE, Unit::Count, "0 closed, 1 half open, 2 open");
+    describe_counter!(BREAKER_CHANGES, Unit::Count, "transitions of a breaker");
+    describe_counter!(BREAKER_REJECTED, Unit::Count, "calls a breaker did not let through");
+    describe_counter!(RELAY_SETTLED, Unit::Count, "outbox rows carried out");
+    describe_counter!(RELAY_PUT_OFF, Unit::Count, "outbox rows put off");
+    describe_counter!(RELAY_DIED, Unit::Count, "outbox rows that wait for an operator");
+    describe_counter!(RELAY_LEASES_LOST, Unit::Count, "records refused for a lost lease");
+    describe_gauge!(RELAY_ROWS, Unit::Count, "outbox rows by state");
+    describe_gauge!(RELAY_OLDEST_SECONDS, Unit::Seconds, "age of the oldest row under way");
+    describe_counter!(BILLING_KEYS_MISSING, Unit::Count, "recurring keys lost with their answer");
+    describe_counter!(REACTIONS_HANDLED, Unit::Count, "events handled by reactions");
+    describe_counter!(REACTIONS_PARKED, Unit::Count, "events set aside by reactions");
+    describe_counter!(REACTIONS_FAILED, Unit::Count, "failures of reactions, to be tried again");
+    describe_counter!(SCHEDULE_RUNS, Unit::Count, "runs of scheduled jobs");
+    describe_counter!(ORDERS_EXPIRED, Unit::Count, "unpaid orders expired");
+}
+
+pub(crate) fn gateway_call(operation: &'static str, result: &'static str, took: Duration) {
+    counter!(GATEWAY_CALLS, "operation" => operation, "result" => result).increment(1);
+    histogram!(GATEWAY_CALL_SECONDS, "operation" => operation).record(took);
+}
+
+pub(crate) fn gateway_mismatch(operation: &'static str) {
+    counter!(GATEWAY_MISMATCHES, "operation" => operation).increment(1);
+}
+
+pub(crate) fn breaker_state(class: &'static str, state: u8) {
+    gauge!(BREAKER_STATE, "class" => class).set(f64::from(state));
+}
+
+pub(crate) fn breaker_changed(class: &'static str, to: &'static str) {
+    counter!(BREAKER_CHANGES, "class" => class, "to" => to).increment(1);
+}
+
+pub(crate) fn breaker_rejected(class: &'static str) {
+    counter!(BREAKER_REJECTED, "class" => class).increment(1);
+}
+
+pub(crate) fn relay_settled(kind: &'static str, settlement: &'static str) {
+    counter!(RELAY_SETTLED, "kind" => kind, "settlement" => settlement).increment(1);
+}
+
+pub(crate) fn relay_put_off(kind: &'static str, reason: &'static str) {
+    counter!(RELAY_PUT_OFF, "kind" => kind, "reason" => reason).increment(1);
+}
+
+pub(crate) fn relay_died(kind: &'static str) {
+    counter!(RELAY_DIED, "kind" => kind).increment(1);
+}
+
+pub(crate) fn relay_lease_lost() {
+    counter!(RELAY_LEASES_LOST).increment(1);
+}
+
+pub(crate) fn relay_rows(state: &'static str, rows: u32, oldest: Duration) {
+    gauge!(RELAY_ROWS, "state" => state).set(f64::from(rows));
+    gauge!(RELAY_OLDEST_SECONDS, "state" => state).set(oldest.as_secs_f64());
+}
+
+pub(crate) fn billing_key_missing() {
+    counter!(BILLING_KEYS_MISSING).increment(1);
+}
+
+pub(crate) fn reaction_handled(reaction: &'static str, events: u64) {
+    counter!(REACTIONS_HANDLED, "reaction" => reaction).increment(events);
+}
+
+pub(crate) fn reaction_parked(reaction: &'static str) {
+    counter!(REACTIONS_PARKED, "reaction" => reaction).increment(1);
+}
+
+pub(crate) fn reaction_failed(reaction: &'static str) {
+    counter!(REACTIONS_FAILED, "reaction" => reaction).increment(1);
+}
+
+pub(crate) fn schedule_run(job: &'static str, result: &'static str) {
+    counter!(SCHEDULE_RUNS, "job" => job, "result" => result).increment(1);
+}
+
+pub(crate) fn orders_expired(orders: u64) {
+    counter!(ORDERS_EXPIRED).increment(orders);
+}

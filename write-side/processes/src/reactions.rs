@@ -1,0 +1,150 @@
+//! What the shop does because something happened: read from the log in order, at least once.
+//!
+//! Each reaction has its own checkpoint, so a slow one delays nobody else. One that only writes
+//! rows moves its checkpoint in the transaction of the rows; one that sends commands sends
+//! idempotent ones and moves its checkpoint afterwards. What fails for the moment is tried again
+//! and stops the reaction meanwhile; what cannot be handled is set aside in `parked_reaction`
+//! together with everything later of the same stream, alarmed, and stands in nobody's way.
+
+use std::fmt;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use contracts::Position;
+use deadpool_postgres::Pool;
+use event_feed::{FeedReader, Filter, SafePosition};
+use service_kit::clock::SharedClock;
+use service_kit::shutdown::Shutdown;
+
+use crate::metrics;
+use crate::relay::with_causes;
+
+pub mod checkpoint;
+pub mod expiry_index;
+pub mod paid_orders;
+
+pub use expiry_index::ExpiryIndex;
+pub use paid_orders::PaidOrders;
+
+/// Events read at once: one round trip amortised over many, and half a MiB at most.
+const BATCH_EVENTS_MAX: u32 = 200;
+/// Longest time that an event goes unnoticed when its wake-up is lost.
+const POLL: Duration = Duration::from_millis(500);
+/// First pause after a failure.
+const FAILURE_PAUSE_MIN: Duration = Duration::from_millis(200);
+/// Longest pause after repeated failures.
+const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// Why a batch could not be applied now; it will be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReactionError {
+    /// The log could not be read.
+    #[error("read the log")]
+    Feed(#[from] event_feed::FeedError),
+    /// The reaction's own tables are away.
+    #[error("reach the reaction's tables")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Something a reaction needs is away.
+    #[error("react: {0}")]
+    Away(String),
+}
+
+impl From<tokio_postgres::Error> for ReactionError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for ReactionError {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+/// How far a reaction has come after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// The new checkpoint.
+    pub through: Position,
+    /// Whether there was nothing more to read.
+    pub is_caught_up: bool,
+}
+
+/// A reaction to the log.
+pub trait Reaction: fmt::Debug + Send + Sync + 'static {
+    /// Its stored name; also a metric label.
+    fn name(&self) -> &'static str;
+
+    /// Which events it wants.
+    fn filter(&self) -> Filter;
+
+    /// Applies the next batch after its checkpoint and moves the checkpoint.
+    fn apply_batch(
+        &self,
+        feed: &FeedReader,
+        pool: &Pool,
+        limit: u32,
+    ) -> impl Future<Output = Result<Applied, ReactionError>> + Send;
+}
+
+/// Runs reactions until told to stop.
+#[derive(Debug, Clone)]
+pub struct Reactor {
+    /// The database of log and checkpoints.
+    pub pool: Pool,
+    /// Wakes when there is something to read.
+    pub safe: SafePosition,
+    /// Paces polling and retries.
+    pub clock: SharedClock,
+}
+
+impl Reactor {
+    /// Runs `reaction` until `shutdown`; ends between two batches.
+    pub async fn run(self, reaction: impl Reaction, shutdown: Shutdown) {
+        let feed = FeedReader::new(self.pool.clone());
+        let mut failures = 0_usize;
+        while !shutdown.is_requested() {
+            // Subscribed before reading, so that an event settled in between wakes us.
+            let mut safe = self.safe.subscribe();
+            safe.mark_unchanged();
+            let pause = match reaction.apply_batch(&feed, &self.pool, BATCH_EVENTS_MAX).await {
+                Ok(applied) => {
+                    failures = 0;
+                    if !applied.is_caught_up {
+                        continue;
+                    }
+                    POLL
+                }
+                Err(error) => {
+                    failures += 1;
+                    metrics::reaction_failed(reaction.name());
+                    let (reaction, error) = (reaction.name(), with_causes(&error));
+                    tracing::warn!(reaction, error, failures, "reaction failed; it tries again");
+                    failure_pause(failures)
+                }
+            };
+            tokio::select! {
+                () = shutdown.requested() => (),
+                changed = safe.changed(), if failures == 0 => {
+                    // The watcher has ended: polling goes on.
+                    if changed.is_err() {
+                        self.clock.sleep(POLL).await;
+                    }
+                }
+                () = self.clock.sleep(pause) => (),
+            }
+        }
+        tracing::info!(reaction = reaction.name(), "reaction stopped");
+    }
+}
+
+fn failure_pause(failures: usize) -> Duration {
+    ExponentialBuilder::new()
+        .with_min_delay(FAILURE_PAUSE_MIN)
+        .with_max_delay(FAILURE_PAUSE_MAX)
+        .without_max_times()
+        .with_jitter()
+        .build()
+        .nth(failures.min(16))
+        .unwrap_or(FAILURE_PAUSE_MAX)
+}

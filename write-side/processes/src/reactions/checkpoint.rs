@@ -1,0 +1,84 @@
+//! Checkpoints of reactions, and the place for events that a reaction could not handle.
+
+use contracts::{Position, RecordedEvent};
+use deadpool_postgres::{GenericClient, Pool, Transaction};
+
+use super::ReactionError;
+use crate::metrics;
+
+/// Longest text kept of an error.
+const ERROR_LENGTH_MAX: usize = 500;
+
+/// How far `name` has come; the beginning when it has never run.
+///
+/// # Errors
+/// The database is away.
+pub async fn read(pool: &Pool, name: &str) -> Result<Position, ReactionError> {
+    let client = pool.get().await?;
+    let row = client.query_opt(include_str!("sql/read_checkpoint.sql"), &[&name]).await?;
+    let position = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(position.map_or(Position::START, Position::new))
+}
+
+/// How far `name` has come, held until the transaction ends: nobody else applies its batches.
+///
+/// # Errors
+/// The database is away.
+pub async fn lock_in_tx(tx: &Transaction<'_>, name: &str) -> Result<Position, ReactionError> {
+    tx.execute(include_str!("sql/begin_checkpoint.sql"), &[&name]).await?;
+    let row = tx.query_one(include_str!("sql/lock_checkpoint.sql"), &[&name]).await?;
+    Ok(Position::new(row.try_get(0)?))
+}
+
+/// Moves the checkpoint of `name` forward.
+///
+/// # Errors
+/// The database is away.
+pub async fn move_to(
+    client: &impl GenericClient,
+    name: &str,
+    to: Position,
+) -> Result<(), ReactionError> {
+    client.execute(include_str!("sql/begin_checkpoint.sql"), &[&name]).await?;
+    client.execute(include_str!("sql/move_checkpoint.sql"), &[&name, &to.number()]).await?;
+    Ok(())
+}
+
+/// Whether an earlier event of the same stream was set aside for `name`.
+///
+/// # Errors
+/// The database is away.
+pub async fn is_stream_parked(
+    client: &impl GenericClient,
+    name: &str,
+    event: &RecordedEvent,
+) -> Result<bool, ReactionError> {
+    let (stream, position) = (event.aggregate_id.to_string(), event.position.number());
+    let row =
+        client.query_one(include_str!("sql/is_parked.sql"), &[&name, &stream, &position]).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Sets `event` aside for `name` and raises the alarm.
+///
+/// # Errors
+/// The database is away; then it was not set aside.
+pub async fn park(
+    client: &impl GenericClient,
+    name: &'static str,
+    event: &RecordedEvent,
+    error: &str,
+) -> Result<(), ReactionError> {
+    let (position, stream) = (event.position.number(), event.aggregate_id.to_string());
+    let text: String = error.chars().take(ERROR_LENGTH_MAX).collect();
+    let (kind, event_type) = (&event.aggregate_type, &event.event_type);
+    client
+        .execute(
+            include_str!("sql/park.sql"),
+            &[&name, &position, kind, &stream, event_type, &text],
+        )
+        .await?;
+    metrics::reaction_parked(name);
+    tracing::error!(reaction = name, position, stream, event_type, error, "event set aside");
+    Ok(())
+}

@@ -1,0 +1,2 @@
+-- Paid, expired or cancelled: nothing is left to expire.
+delete from order_expiry where order_id = $1

@@ -1,0 +1,469 @@
+//! Carries one claimed row from where it stands to the next resting place.
+
+use std::fmt;
+use std::sync::Arc;
+
+use contracts::{OrderId, seals};
+use domain::Effect;
+use domain::effects::{ApproveEffect, CancelEffect, PaymentTerms, ReadyEffect};
+use serde_json::{Value, json};
+use service_kit::clock::SharedClock;
+use service_kit::config::Secret;
+use service_kit::vault::{Vault, VaultError};
+
+use super::decide::{Next, RetryPolicy, Try};
+use super::deliver::{Delivery, Told};
+use super::rows::{ClaimedRow, KeptKey, PutOff, RowError, Rows};
+use super::settlement::Settlement;
+use super::with_causes;
+use crate::failpoints;
+use crate::gateway::{
+    BillingSecret, CancelRequest, CheckoutRequest, CompletionRequest, Outcome, Paid,
+    PaymentGateway, PaymentQuestion,
+};
+use crate::metrics;
+
+/// Longest text kept as a row's last error.
+const ERROR_LENGTH_MAX: usize = 500;
+
+/// Tries to store a settlement before it is left to a look-up: about ten seconds with the default
+/// pauses, well within a lease.
+const STORE_TRIES_MAX: u32 = 5;
+
+/// Carries rows; shared by all tasks of a relay.
+pub struct Carrier {
+    /// The outbox.
+    pub rows: Rows,
+    /// Whoever moves the money.
+    pub gateway: Arc<dyn PaymentGateway>,
+    /// Tells the aggregates.
+    pub delivery: Delivery,
+    /// Opens tokens and seals recurring keys.
+    pub vault: Vault,
+    /// When to try again.
+    pub retries: RetryPolicy,
+    /// The time of our own records.
+    pub clock: SharedClock,
+}
+
+/// Why a row cannot go on now.
+enum Stop {
+    /// Another worker has it.
+    LeaseLost,
+    /// Something of ours is away for the moment.
+    Away {
+        /// What.
+        why: String,
+        /// Whether a call may be out that nobody knows the end of.
+        in_doubt: bool,
+    },
+    /// Trying again would end the same way.
+    Hopeless(String),
+    /// A test says that this worker died here.
+    Died,
+}
+
+impl Stop {
+    fn away(error: &dyn std::error::Error) -> Self {
+        Self::Away { why: with_causes(error), in_doubt: false }
+    }
+
+    /// The same after a call that may have moved money: it must be looked up, not repeated.
+    fn after_call(self) -> Self {
+        match self {
+            Self::Away { why, .. } => Self::Away { why, in_doubt: true },
+            other @ (Self::LeaseLost | Self::Hopeless(_) | Self::Died) => other,
+        }
+    }
+}
+
+impl From<RowError> for Stop {
+    fn from(error: RowError) -> Self {
+        match error {
+            RowError::LeaseLost => Self::LeaseLost,
+            RowError::Database(_) => Self::away(&error),
+        }
+    }
+}
+
+impl From<VaultError> for Stop {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Keys(_) => Self::away(&error),
+            VaultError::NoKey(_)
+            | VaultError::NotAuthentic
+            | VaultError::WrongMasterKey(_)
+            | VaultError::Shape => Self::Hopeless(with_causes(&error)),
+        }
+    }
+}
+
+impl Carrier {
+    /// Carries `row`; whatever happens is in the row afterwards.
+    pub async fn carry(&self, row: ClaimedRow) {
+        let stopped = match self.advance(&row).await {
+            Ok(()) => return,
+            Err(stopped) => stopped,
+        };
+        let kept = match stopped {
+            Stop::Died => return,
+            Stop::LeaseLost => Err(RowError::LeaseLost),
+            Stop::Away { why, in_doubt } => {
+                tracing::warn!(outbox.id = %row.id, kind = row.kind, why, "outbox row put off");
+                let is_in_doubt = in_doubt || row.is_in_doubt;
+                let state = if is_in_doubt { PutOff::Unknown } else { PutOff::Waiting };
+                let pause = self.retries.pause(row.attempt);
+                self.rows.put_off(&row, state, pause, false, &clipped(&why)).await
+            }
+            Stop::Hopeless(why) => self.bury(&row, &why).await,
+        };
+        self.log_lost(&row, kept);
+    }
+
+    async fn advance(&self, row: &ClaimedRow) -> Result<(), Stop> {
+        let effect: Effect = serde_json::from_value(row.payload.clone())
+            .map_err(|error| Stop::Hopeless(format!("an effect that cannot be read: {error}")))?;
+        let order: OrderId = row
+            .aggregate_id
+            .parse()
+            .map_err(|error| Stop::Hopeless(format!("not an order's stream: {error}")))?;
+        if let Some(outcome) = &row.outcome {
+            let settlement = serde_json::from_value(outcome.clone()).map_err(|error| {
+                Stop::Hopeless(format!("an outcome that cannot be read: {error}"))
+            })?;
+            return self.tell(row, order, &effect, settlement, None).await;
+        }
+        match &effect {
+            Effect::PaymentReady(ready) => self.ready(row, order, ready, &effect).await,
+            Effect::PaymentApprove(approve) => self.approve(row, order, approve, &effect).await,
+            Effect::PaymentCancel(cancel) => self.cancel(row, order, cancel, &effect).await,
+        }
+    }
+
+    async fn ready(
+        &self,
+        row: &ClaimedRow,
+        order: OrderId,
+        ready: &ReadyEffect,
+        effect: &Effect,
+    ) -> Result<(), Stop> {
+        let request = CheckoutRequest {
+            terms: ready.terms.clone(),
+            order_id: order,
+            item_name: ready.item_name.clone(),
+            quantity: ready.quantity,
+            correlation_id: row.correlation_id.clone(),
+        };
+        self.rows.store_request(row, &described("begin_checkout", &ready.terms, None)).await?;
+        let outcome = self.gateway.begin_checkout(&request).await;
+        answered()?;
+        let next = self.retries.after_ready(outcome, self.this_try(row));
+        self.proceed(row, order, effect, next, None).await.map(drop)
+    }
+
+    async fn approve(
+        &self,
+        row: &ClaimedRow,
+        order: OrderId,
+        approve: &ApproveEffect,
+        effect: &Effect,
+    ) -> Result<(), Stop> {
+        let terms = &approve.terms;
+        let payment = question(row, terms, &approve.tid);
+        if row.is_in_doubt {
+            let outcome = self.gateway.look_up(&payment).await;
+            answered()?;
+            let at = self.this_try(row);
+            let mut next = self.retries.after_approve_look_up(outcome, at);
+            let key = self.key_of(order, terms, None, &mut next).await;
+            if self.proceed(row, order, effect, next, key).await? == Proceed::Done {
+                return Ok(());
+            }
+        }
+        let stream = seals::order_stream(order);
+        let opened = self.vault.open(terms.user_id, &stream, seals::PG_TOKEN, &approve.pg_token);
+        let token: String = opened
+            .await?
+            .ok_or_else(|| Stop::Hopeless("the user's key was destroyed".to_owned()))?;
+        let tid = Some(approve.tid.as_str());
+        self.rows.store_request(row, &described("complete_checkout", terms, tid)).await?;
+        let request = CompletionRequest { payment, token: Secret::new(token) };
+        let outcome = self.gateway.complete_checkout(&request).await;
+        answered()?;
+        let (outcome, secret) = with_key_apart(outcome);
+        let mut next = self.retries.after_approve(outcome, self.this_try(row));
+        let key = self.key_of(order, terms, secret, &mut next).await;
+        self.proceed(row, order, effect, next, key).await.map(drop).map_err(Stop::after_call)
+    }
+
+    async fn cancel(
+        &self,
+        row: &ClaimedRow,
+        order: OrderId,
+        cancel: &CancelEffect,
+        effect: &Effect,
+    ) -> Result<(), Stop> {
+        let payment = question(row, &cancel.terms, &cancel.tid);
+        let before = cancel
+            .terms
+            .amount
+            .checked_sub(cancel.refundable_before)
+            .ok_or_else(|| Stop::Hopeless("more to give back than was ever paid".to_owned()))?;
+        if row.is_in_doubt {
+            let outcome = self.gateway.look_up(&payment).await;
+            answered()?;
+            let at = self.this_try(row);
+            let next = self.retries.after_cancel_look_up(outcome, before, cancel.amount, at);
+            if self.proceed(row, order, effect, next, None).await? == Proceed::Done {
+                return Ok(());
+            }
+        }
+        let tid = Some(cancel.tid.as_str());
+        let mut description = described("cancel", &cancel.terms, tid);
+        description["cancel_amount"] = json!(cancel.amount);
+        description["cancel_available_amount"] = json!(cancel.refundable_before);
+        self.rows.store_request(row, &description).await?;
+        let request = CancelRequest {
+            payment,
+            amount: cancel.amount,
+            tax_free: cancel.tax_free,
+            refundable_before: cancel.refundable_before,
+        };
+        let outcome = self.gateway.cancel(&request).await;
+        answered()?;
+        let next = self.retries.after_cancel(outcome, self.this_try(row));
+        self.proceed(row, order, effect, next, None).await.map(drop).map_err(Stop::after_call)
+    }
+
+    /// Does what was decided. [`Proceed::Call`] means: call now, under the same lease.
+    async fn proceed(
+        &self,
+        row: &ClaimedRow,
+        order: OrderId,
+        effect: &Effect,
+        next: Next,
+        key: Option<KeptKey>,
+    ) -> Result<Proceed, Stop> {
+        let (state, reason, pause, is_counted, why) = match next {
+            Next::CallNow => return Ok(Proceed::Call),
+            Next::Settle(settlement, note) => {
+                self.settle(row, order, effect, settlement, note, key).await?;
+                return Ok(Proceed::Done);
+            }
+            Next::Again { pause, is_counted, why } => {
+                (PutOff::Waiting, "again", pause, is_counted, why)
+            }
+            Next::LookUp { pause, is_counted, why } => {
+                (PutOff::Unknown, "look_up", pause, is_counted, why)
+            }
+        };
+        let kind = effect.kind();
+        tracing::info!(outbox.id = %row.id, order.id = %order, kind, reason, why, "row put off");
+        metrics::relay_put_off(kind, reason);
+        self.rows.put_off(row, state, pause, is_counted, &clipped(&why)).await?;
+        Ok(Proceed::Done)
+    }
+
+    async fn settle(
+        &self,
+        row: &ClaimedRow,
+        order: OrderId,
+        effect: &Effect,
+        settlement: Settlement,
+        note: Option<String>,
+        key: Option<KeptKey>,
+    ) -> Result<(), Stop> {
+        self.store_outcome(row, &settlement, key.as_ref()).await?;
+        if failpoints::is_hit("relay::before_record") {
+            return Err(Stop::Died);
+        }
+        self.tell(row, order, effect, settlement, note).await
+    }
+
+    /// Stores the settlement, patiently: what the gateway answered is only in our hands here, and a
+    /// recurring key would be lost with it.
+    async fn store_outcome(
+        &self,
+        row: &ClaimedRow,
+        settlement: &Settlement,
+        key: Option<&KeptKey>,
+    ) -> Result<(), RowError> {
+        let mut tries = 1;
+        loop {
+            match self.rows.store_outcome(row, settlement, key).await {
+                Err(error @ RowError::Database(_)) if tries < STORE_TRIES_MAX => {
+                    tracing::warn!(outbox.id = %row.id, error = %with_causes(&error), "not stored yet");
+                    self.clock.sleep(self.retries.pause(tries)).await;
+                    tries += 1;
+                }
+                stored => return stored,
+            }
+        }
+    }
+
+    /// Tells the aggregate and takes the row out, or leaves it to an operator when nobody knows.
+    async fn tell(
+        &self,
+        row: &ClaimedRow,
+        order: OrderId,
+        effect: &Effect,
+        settlement: Settlement,
+        note: Option<String>,
+    ) -> Result<(), Stop> {
+        let kind = effect.kind();
+        match self.delivery.tell(row, order, effect, &settlement, self.clock.now()).await {
+            Told::Recorded => (),
+            Told::Later(why) => {
+                tracing::warn!(outbox.id = %row.id, order.id = %order, kind, why, "not told yet");
+                metrics::relay_put_off(kind, "deliver");
+                let pause = self.retries.pause(row.attempt);
+                self.rows.put_off(row, PutOff::Waiting, pause, true, &clipped(&why)).await?;
+                return Ok(());
+            }
+            Told::Refused(why) => return Err(Stop::Hopeless(why)),
+        }
+        if failpoints::is_hit("relay::after_record") {
+            return Err(Stop::Died);
+        }
+        metrics::relay_settled(kind, settlement.name());
+        if let Settlement::Unresolved { reason, .. } = &settlement {
+            let note = note.as_deref().unwrap_or_default();
+            self.bury(row, &format!("{reason}: {note}")).await?;
+            return Ok(());
+        }
+        let settled = settlement.name();
+        let note = note.as_deref().unwrap_or_default();
+        tracing::info!(outbox.id = %row.id, order.id = %order, kind, settled, note, "row settled");
+        self.rows.finish(row).await?;
+        Ok(())
+    }
+
+    /// The recurring key that goes with an approval: sealed, or known to be missing. KakaoPay tells
+    /// the key in the approval's answer alone (ops/decisions/0007-a-lost-approval-loses-the-key.md).
+    /// Never fails: that money moved is recorded whatever becomes of the key.
+    async fn key_of(
+        &self,
+        order: OrderId,
+        terms: &PaymentTerms,
+        secret: Option<BillingSecret>,
+        next: &mut Next,
+    ) -> Option<KeptKey> {
+        let id = terms.billing_key?;
+        let Next::Settle(Settlement::Approved { billing_key, .. }, _) = next else {
+            return None;
+        };
+        let user = terms.user_id;
+        let sealed = match secret {
+            None => Err("the answer that held it was lost".to_owned()),
+            Some(key) => {
+                let (stream, sid) = (seals::billing_key_stream(id), key.secret.expose().to_owned());
+                let sealed = self.vault.seal(user, &stream, seals::SID, &sid).await;
+                sealed.map(|sid| (sid, key.partner_user_id)).map_err(|error| with_causes(&error))
+            }
+        };
+        match sealed {
+            Ok(sealed) => {
+                *billing_key = Some(id);
+                Some(KeptKey { id, user, sealed: Some(sealed) })
+            }
+            Err(why) => {
+                metrics::billing_key_missing();
+                tracing::error!(order.id = %order, billing_key.id = %id, why, "paid, but without key");
+                Some(KeptKey { id, user, sealed: None })
+            }
+        }
+    }
+
+    async fn bury(&self, row: &ClaimedRow, why: &str) -> Result<(), RowError> {
+        tracing::error!(outbox.id = %row.id, stream = row.aggregate_id, kind = row.kind, why, "row died");
+        self.rows.bury(row, &clipped(why)).await?;
+        metrics::relay_died(kind_label(&row.kind));
+        Ok(())
+    }
+
+    fn log_lost(&self, row: &ClaimedRow, kept: Result<(), RowError>) {
+        match kept {
+            Ok(()) => (),
+            Err(RowError::LeaseLost) => {
+                metrics::relay_lease_lost();
+                tracing::warn!(outbox.id = %row.id, kind = row.kind, "lease lost; nothing recorded");
+            }
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::error!(outbox.id = %row.id, error, "row not put back; its lease will run out");
+            }
+        }
+    }
+
+    fn this_try(&self, row: &ClaimedRow) -> Try {
+        Try { number: row.attempt, age: row.age, now: self.clock.now() }
+    }
+}
+
+impl fmt::Debug for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Carrier").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+/// Whether a row has come to rest, or a call is to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proceed {
+    Done,
+    Call,
+}
+
+/// The outcome without the recurring key, and the key: it takes another way than the rest.
+fn with_key_apart(outcome: Outcome<Paid>) -> (Outcome<Paid>, Option<BillingSecret>) {
+    match outcome {
+        Outcome::Done(mut paid) => {
+            let key = paid.key.take();
+            (Outcome::Done(paid), key)
+        }
+        other @ (Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_)) => (other, None),
+    }
+}
+
+/// The gateway has answered and nothing is written down yet: the worst moment to die.
+fn answered() -> Result<(), Stop> {
+    if failpoints::is_hit("relay::after_gateway_answer") {
+        return Err(Stop::Died);
+    }
+    Ok(())
+}
+
+fn question(row: &ClaimedRow, terms: &PaymentTerms, tid: &contracts::Text<64>) -> PaymentQuestion {
+    PaymentQuestion {
+        terms: terms.clone(),
+        payment_ref: tid.clone(),
+        correlation_id: row.correlation_id.clone(),
+    }
+}
+
+/// What is stored of a request: everything but secrets.
+fn described(call: &str, terms: &PaymentTerms, tid: Option<&str>) -> Value {
+    json!({
+        "call": call,
+        "partner_order_id": terms.partner_order_id,
+        "attempt": terms.attempt,
+        "total_amount": terms.amount,
+        "tax_free_amount": terms.tax_free,
+        "vat_amount": terms.vat,
+        "is_recurring": terms.billing_key.is_some(),
+        "tid": tid,
+    })
+}
+
+fn clipped(text: &str) -> String {
+    text.chars().take(ERROR_LENGTH_MAX).collect()
+}
+
+/// Closed set of labels, whatever a row may say.
+fn kind_label(kind: &str) -> &'static str {
+    match kind {
+        "payment_ready" => "payment_ready",
+        "payment_approve" => "payment_approve",
+        "payment_cancel" => "payment_cancel",
+        _ => "other",
+    }
+}

@@ -1,0 +1,327 @@
+//! What to do about a gateway's answer: the table of the payments design as pure functions.
+//!
+//! Nothing here calls, stores or waits. The rule above all others: after [`Outcome::Unknown`] comes
+//! a look-up, and only a look-up that says "nothing happened" allows another call.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use chrono::{DateTime, TimeDelta, Utc};
+use contracts::events::DeclineClass;
+use contracts::{Text, Won};
+
+use super::settlement::Settlement;
+use crate::gateway::kakaopay::PAGE_LIFETIME;
+use crate::gateway::{
+    Checkout, Decline, Doubt, GivenBack, NotSent, Outcome, Paid, PaymentState, Standing,
+};
+
+/// When the relay tries again and when it gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Calls in all to open a payment page: a shopper is waiting for it.
+    pub ready_tries_max: u32,
+    /// First pause between tries; doubles from there, with jitter.
+    pub pause_min: Duration,
+    /// Longest pause between tries.
+    pub pause_max: Duration,
+    /// First pause before a look-up; doubles from there, with jitter.
+    pub look_up_pause_min: Duration,
+    /// Longest pause before a look-up.
+    pub look_up_pause_max: Duration,
+    /// Tries after which an unknown outcome that look-ups did not settle is given to an operator.
+    pub look_ups_max: u32,
+    /// How long an unsent approval is tried: the life of the payment page.
+    pub approve_for: Duration,
+    /// How long an unsent refund is tried before it counts as failed.
+    pub cancel_for: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            ready_tries_max: 3,
+            pause_min: Duration::from_millis(300),
+            pause_max: Duration::from_secs(60),
+            look_up_pause_min: Duration::from_millis(500),
+            look_up_pause_max: Duration::from_secs(30),
+            look_ups_max: 12,
+            approve_for: Duration::from_secs(15 * 60),
+            cancel_for: Duration::from_secs(3 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// How long past its end a payment page is still looked up before it counts as expired: an approval
+/// that KakaoPay was working on when the page ended is done by then.
+const PAGE_GRACE: TimeDelta = TimeDelta::minutes(1);
+
+/// One try at an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Try {
+    /// Which, from 1; calls and look-ups together.
+    pub number: u32,
+    /// How long ago the effect was asked for.
+    pub age: Duration,
+    /// The instant of the answer.
+    pub now: DateTime<Utc>,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub enum Next {
+    /// It is settled; `doubt` says what an operator should know besides.
+    Settle(Settlement, Option<String>),
+    /// Certainly nothing happened: call again after a pause.
+    Again {
+        /// The pause.
+        pause: Duration,
+        /// Whether it used up a try.
+        is_counted: bool,
+        /// Why, for the row.
+        why: String,
+    },
+    /// Nobody knows: look up after a pause.
+    LookUp {
+        /// The pause.
+        pause: Duration,
+        /// Whether it used up a try.
+        is_counted: bool,
+        /// Why, for the row.
+        why: String,
+    },
+    /// A look-up found that nothing happened: call now, under the same lease.
+    CallNow,
+}
+
+impl RetryPolicy {
+    /// After asking for a payment page. No money moves, so a lost answer is simply asked again.
+    pub fn after_ready(&self, outcome: Outcome<Checkout>, at: Try) -> Next {
+        match outcome {
+            Outcome::Done(checkout) => settled(Settlement::Opened {
+                tid: checkout.payment_ref,
+                redirect: checkout.redirect,
+                ready_at: checkout.opened_at,
+                expires_at: checkout.expires_at,
+            }),
+            Outcome::Declined(decline) => declined(decline, at),
+            // The shopper is told at once rather than kept waiting for a breaker.
+            Outcome::NotSent(reason @ NotSent::BreakerOpen { .. }) => not_sent(&reason, at),
+            Outcome::NotSent(reason) if reason.is_permanent() => not_sent(&reason, at),
+            Outcome::NotSent(reason) => self.ready_again(reason.is_free(), reason.to_string(), at),
+            Outcome::Unknown(doubt) => self.ready_again(false, doubt.to_string(), at),
+        }
+    }
+
+    fn ready_again(&self, is_free: bool, why: String, at: Try) -> Next {
+        let is_late = self.approve_for <= at.age;
+        if is_late || (!is_free && self.ready_tries_max <= at.number) {
+            return Next::Settle(Settlement::NotSent { at: at.now }, Some(why));
+        }
+        Next::Again { pause: self.pause(at.number), is_counted: !is_free, why }
+    }
+
+    /// After asking to move the money.
+    pub fn after_approve(&self, outcome: Outcome<Paid>, at: Try) -> Next {
+        match outcome {
+            Outcome::Done(paid) => approved(paid),
+            Outcome::Declined(decline) => declined(decline, at),
+            Outcome::NotSent(reason) if reason.is_permanent() || self.approve_for <= at.age => {
+                not_sent(&reason, at)
+            }
+            Outcome::NotSent(reason) => self.again(&reason, at),
+            Outcome::Unknown(doubt) => self.doubted(&doubt, at),
+        }
+    }
+
+    /// After looking up a payment whose approval is in doubt.
+    pub fn after_approve_look_up(&self, outcome: Outcome<Standing>, at: Try) -> Next {
+        let standing = match self.standing(outcome, at) {
+            Ok(standing) => standing,
+            Err(next) => return next,
+        };
+        match standing.state {
+            PaymentState::Paid(paid) if standing.given_back.is_zero() => approved(paid),
+            // Paid and given back, but not by us: our books cannot tell that story by themselves.
+            PaymentState::Paid(_) => unresolved("given_back_elsewhere", None, at),
+            PaymentState::Failed { code } => {
+                let class = DeclineClass::Soft;
+                settled(Settlement::Declined { class, code, at: at.now })
+            }
+            PaymentState::Pending { opened_at } => self.after_pending(opened_at, at),
+            PaymentState::Other(word) => self.look_up_again(format!("state {word}"), true, at),
+        }
+    }
+
+    /// The token still works while the page does; later the payment can no longer happen.
+    fn after_pending(&self, opened_at: Option<DateTime<Utc>>, at: Try) -> Next {
+        let page_end = opened_at.unwrap_or(at.now) + PAGE_LIFETIME;
+        if at.now < page_end && at.age < self.approve_for {
+            return Next::CallNow;
+        }
+        if at.now < page_end + PAGE_GRACE {
+            let (why, pause) = ("pending past its end".to_owned(), self.look_up_pause_max);
+            return Next::LookUp { pause, is_counted: true, why };
+        }
+        let Ok(code) = Text::parse("expired") else {
+            return self.look_up_again("expired".to_owned(), true, at);
+        };
+        settled(Settlement::Declined { class: DeclineClass::Expired, code, at: at.now })
+    }
+
+    /// After asking to give money back.
+    pub fn after_cancel(&self, outcome: Outcome<GivenBack>, at: Try) -> Next {
+        match outcome {
+            Outcome::Done(given_back) => refunded(given_back),
+            Outcome::Declined(decline) => declined(decline, at),
+            Outcome::NotSent(reason) if reason.is_permanent() || self.cancel_for <= at.age => {
+                let Ok(code) = Text::parse("not_sent") else {
+                    return self.again(&reason, at);
+                };
+                let class = DeclineClass::Merchant;
+                let failed = Settlement::Declined { class, code, at: at.now };
+                Next::Settle(failed, Some(reason.to_string()))
+            }
+            Outcome::NotSent(reason) => self.again(&reason, at),
+            Outcome::Unknown(doubt) => self.doubted(&doubt, at),
+        }
+    }
+
+    /// After looking up a payment whose refund is in doubt: the running total tells.
+    pub fn after_cancel_look_up(
+        &self,
+        outcome: Outcome<Standing>,
+        before: Won,
+        amount: Won,
+        at: Try,
+    ) -> Next {
+        let standing = match self.standing(outcome, at) {
+            Ok(standing) => standing,
+            Err(next) => return next,
+        };
+        if !matches!(standing.state, PaymentState::Paid(_)) {
+            return self.look_up_again(format!("not paid: {:?}", standing.state), true, at);
+        }
+        if standing.given_back == before {
+            return Next::CallNow;
+        }
+        if Some(standing.given_back) != before.checked_add(amount) {
+            let why = format!("{} given back in all", standing.given_back.amount());
+            return unresolved("given_back_elsewhere", Some(why), at);
+        }
+        let last = standing.last_given_back.filter(|last| last.amount == amount);
+        refunded(last.unwrap_or(GivenBack { action_ref: None, amount, at: at.now }))
+    }
+
+    /// How the payment stands, or what to do when that could not be found out.
+    fn standing(&self, outcome: Outcome<Standing>, at: Try) -> Result<Standing, Next> {
+        match outcome {
+            Outcome::Done(standing) => Ok(standing),
+            Outcome::Declined(decline) => {
+                Err(self.look_up_again(format!("look-up: {}", decline.code), true, at))
+            }
+            Outcome::NotSent(reason) => {
+                Err(self.look_up_again(format!("look-up: {reason}"), !reason.is_free(), at))
+            }
+            Outcome::Unknown(doubt @ Doubt::Mismatch(_)) => {
+                Err(unresolved("mismatch", Some(doubt.to_string()), at))
+            }
+            Outcome::Unknown(doubt) => {
+                Err(self.look_up_again(format!("look-up: {doubt}"), true, at))
+            }
+        }
+    }
+
+    /// After an answer that left doubt about money.
+    fn doubted(&self, doubt: &Doubt, at: Try) -> Next {
+        if matches!(doubt, Doubt::Mismatch(_)) {
+            return unresolved("mismatch", Some(doubt.to_string()), at);
+        }
+        // Never given up here: at least one look-up follows every doubtful call.
+        let pause = self.look_up_pause(at.number);
+        Next::LookUp { pause, is_counted: true, why: doubt.to_string() }
+    }
+
+    fn look_up_again(&self, why: String, is_counted: bool, at: Try) -> Next {
+        if is_counted && self.look_ups_max <= at.number {
+            return unresolved("look_up_failed", Some(why), at);
+        }
+        Next::LookUp { pause: self.look_up_pause(at.number), is_counted, why }
+    }
+
+    fn again(&self, reason: &NotSent, at: Try) -> Next {
+        let pause = match reason {
+            NotSent::BreakerOpen { retry_after } => self.pause_min.max(*retry_after),
+            NotSent::Busy | NotSent::Connect(_) | NotSent::NotNow(_) | NotSent::Unbuildable(_) => {
+                self.pause(at.number)
+            }
+        };
+        Next::Again { pause, is_counted: !reason.is_free(), why: reason.to_string() }
+    }
+
+    /// The pause after try `number`.
+    pub fn pause(&self, number: u32) -> Duration {
+        backoff(self.pause_min, self.pause_max, number)
+    }
+
+    fn look_up_pause(&self, number: u32) -> Duration {
+        backoff(self.look_up_pause_min, self.look_up_pause_max, number)
+    }
+}
+
+/// `min` doubled `number - 1` times, at most `max`, and up to as much again at random, so that what
+/// failed together is not tried again together.
+fn backoff(min: Duration, max: Duration, number: u32) -> Duration {
+    let mut pauses = ExponentialBuilder::new()
+        .with_min_delay(min)
+        .with_max_delay(max)
+        .without_max_times()
+        .with_jitter()
+        .build();
+    let index = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+    pauses.nth(index.min(32)).unwrap_or(max)
+}
+
+fn settled(settlement: Settlement) -> Next {
+    Next::Settle(settlement, None)
+}
+
+/// Without a recurring key: whoever has one at hand adds it.
+fn approved(paid: Paid) -> Next {
+    settled(Settlement::Approved {
+        tid: paid.payment_ref,
+        aid: paid.action_ref,
+        amount: paid.amount,
+        method: paid.method,
+        approved_at: paid.approved_at,
+        billing_key: None,
+    })
+}
+
+fn refunded(given_back: GivenBack) -> Next {
+    settled(Settlement::GivenBack {
+        aid: given_back.action_ref,
+        amount: given_back.amount,
+        refunded_at: given_back.at,
+    })
+}
+
+fn declined(decline: Decline, at: Try) -> Next {
+    let Decline { class, code, text } = decline;
+    Next::Settle(Settlement::Declined { class, code, at: at.now }, Some(text))
+}
+
+fn not_sent(reason: &NotSent, at: Try) -> Next {
+    Next::Settle(Settlement::NotSent { at: at.now }, Some(reason.to_string()))
+}
+
+fn unresolved(reason: &'static str, why: Option<String>, at: Try) -> Next {
+    match Text::parse(reason) {
+        Ok(reason) => Next::Settle(Settlement::Unresolved { reason, at: at.now }, why),
+        // The codes above are fixed and short.
+        Err(_) => unreachable!("{reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! The table of what follows which answer.
+
+use contracts::events::{ApprovedAmount, PaymentMethod};
+
+use super::*;
+
+fn now() -> DateTime<Utc> {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
+fn on_try(number: u32) -> Try {
+    Try { number, age: Duration::from_secs(1), now: now() }
+}
+
+fn late(age: Duration) -> Try {
+    Try { number: 50, age, now: now() }
+}
+
+fn won(amount: i64) -> Won {
+    Won::try_from(amount).unwrap()
+}
+
+fn paid() -> Paid {
+    Paid {
+        payment_ref: Text::parse("T1").unwrap(),
+        action_ref: Text::parse("A1").unwrap(),
+        amount: ApprovedAmount {
+            total: won(2_200),
+            tax_free: Won::ZERO,
+            vat: won(200),
+            point: Won::ZERO,
+            discount: Won::ZERO,
+        },
+        method: PaymentMethod::Money,
+        approved_at: now(),
+        key: None,
+    }
+}
+
+fn standing(state: PaymentState, given_back: i64) -> Outcome<Standing> {
+    Outcome::Done(Standing { state, given_back: won(given_back), last_given_back: None })
+}
+
+fn pending(opened_ago: TimeDelta) -> Outcome<Standing> {
+    standing(PaymentState::Pending { opened_at: Some(now() - opened_ago) }, 0)
+}
+
+fn lost<T>() -> Outcome<T> {
+    Outcome::Unknown(Doubt::Lost("unknown.timeout".to_owned()))
+}
+
+fn refused_connection<T>() -> Outcome<T> {
+    Outcome::NotSent(NotSent::Connect("refused".to_owned()))
+}
+
+fn settlement(next: Next) -> &'static str {
+    match next {
+        Next::Settle(settlement, _) => settlement.name(),
+        Next::Again { .. } => "again",
+        Next::LookUp { .. } => "look up",
+        Next::CallNow => "call now",
+    }
+}
+
+fn policy() -> RetryPolicy {
+    RetryPolicy::default()
+}
+
+#[test]
+fn a_lost_approval_is_looked_up_and_never_repeated_at_once() {
+    for number in [1, 2, 12, 1_000] {
+        assert_eq!(settlement(policy().after_approve(lost(), on_try(number))), "look up");
+    }
+    let refused = Outcome::Unknown(Doubt::Refused("-702".to_owned()));
+    assert_eq!(settlement(policy().after_approve(refused, on_try(1))), "look up");
+}
+
+#[test]
+fn a_payment_found_paid_is_approved() {
+    let found = standing(PaymentState::Paid(paid()), 0);
+    assert_eq!(settlement(policy().after_approve_look_up(found, on_try(2))), "approved");
+}
+
+#[test]
+fn a_payment_found_paid_and_given_back_is_nobodys_guess() {
+    let found = standing(PaymentState::Paid(paid()), 100);
+    assert_eq!(settlement(policy().after_approve_look_up(found, on_try(2))), "unresolved");
+}
+
+#[test]
+fn a_pending_payment_is_approved_again_while_its_page_lives() {
+    let next = |ago| settlement(policy().after_approve_look_up(pending(ago), on_try(2)));
+    assert_eq!(next(TimeDelta::minutes(14)), "call now");
+    assert_eq!(next(TimeDelta::seconds(15 * 60 + 30)), "look up");
+    assert_eq!(next(TimeDelta::minutes(17)), "declined");
+}
+
+#[test]
+fn look_ups_end_and_the_operator_is_told() {
+    let next = |number| settlement(policy().after_approve_look_up(lost(), on_try(number)));
+    assert_eq!(next(11), "look up");
+    assert_eq!(next(12), "unresolved");
+}
+
+#[test]
+fn an_open_breaker_uses_up_no_look_up() {
+    let open = Outcome::NotSent(NotSent::BreakerOpen { retry_after: Duration::from_secs(9) });
+    let next = policy().after_approve_look_up(open, on_try(1_000));
+    assert!(matches!(next, Next::LookUp { is_counted: false, .. }), "{next:?}");
+}
+
+#[test]
+fn a_mismatch_is_never_believed_and_never_repeated() {
+    let mismatch = || Doubt::Mismatch(vec!["amount.total"]);
+    let approve = policy().after_approve(Outcome::Unknown(mismatch()), on_try(1));
+    assert_eq!(settlement(approve), "unresolved");
+    let look_up = policy().after_approve_look_up(Outcome::Unknown(mismatch()), on_try(1));
+    assert_eq!(settlement(look_up), "unresolved");
+    let cancel = policy().after_cancel(Outcome::Unknown(mismatch()), on_try(1));
+    assert_eq!(settlement(cancel), "unresolved");
+}
+
+#[test]
+fn an_unsent_approval_is_tried_while_the_page_lives() {
+    assert_eq!(settlement(policy().after_approve(refused_connection(), on_try(9))), "again");
+    let at = late(Duration::from_secs(15 * 60));
+    assert_eq!(settlement(policy().after_approve(refused_connection(), at)), "not_sent");
+}
+
+#[test]
+fn a_page_is_asked_for_three_times() {
+    let next = |number| settlement(policy().after_ready(refused_connection(), on_try(number)));
+    assert_eq!([next(1), next(2), next(3)], ["again", "again", "not_sent"]);
+    let lost_page = |number| settlement(policy().after_ready(lost(), on_try(number)));
+    assert_eq!([lost_page(1), lost_page(3)], ["again", "not_sent"]);
+}
+
+#[test]
+fn the_running_total_tells_what_became_of_a_refund() {
+    let next = |given_back, number| {
+        let found = standing(PaymentState::Paid(paid()), given_back);
+        settlement(policy().after_cancel_look_up(found, won(500), won(700), on_try(number)))
+    };
+    assert_eq!(next(500, 2), "call now", "nothing happened");
+    assert_eq!(next(1_200, 2), "given_back", "it happened");
+    assert_eq!(next(700, 2), "unresolved", "something else happened");
+}
+
+#[test]
+fn an_unsent_refund_fails_after_days_and_not_before() {
+    let next = |age| settlement(policy().after_cancel(refused_connection(), late(age)));
+    assert_eq!(next(Duration::from_secs(24 * 60 * 60)), "again");
+    assert_eq!(next(Duration::from_secs(3 * 24 * 60 * 60)), "declined");
+}
+
+#[test]
+fn pauses_grow_and_are_bounded() {
+    let policy = policy();
+    for number in 1..100 {
+        let pause = policy.pause(number);
+        assert!(policy.pause_min <= pause && pause <= policy.pause_max * 2, "{number}: {pause:?}");
+    }
+    assert!(policy.pause(1) < policy.pause(5));
+}

@@ -1,0 +1,191 @@
+//! Tells an order what came of its effect, once: the command is idempotent under the row's id.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use contracts::events::GatewayStep;
+use contracts::{Actor, Metadata, OrderId, Text};
+use domain::effects::{Effect, PaymentTerms};
+use domain::order::{Order, OrderCommand, RecordApproval};
+use domain::{Refusal, RefusalKind};
+use event_store::{CommandContext, DispatchError, Executor, ReceiptKey};
+
+use super::rows::ClaimedRow;
+use super::settlement::Settlement;
+use super::with_causes;
+
+/// How long a told settlement is remembered: longer than any row can stay in the outbox between a
+/// telling and its repetition.
+const RECEIPT_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The scope of the relay's receipts.
+const RECEIPT_SCOPE: &str = "outbox";
+
+/// Tells orders.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    orders: Executor<Order>,
+}
+
+/// What became of a telling.
+#[derive(Debug)]
+pub enum Told {
+    /// It is on record, now or since an earlier telling.
+    Recorded,
+    /// Not now: the store is away or busy.
+    Later(String),
+    /// The order does not take it; telling again would end the same way.
+    Refused(String),
+}
+
+impl Delivery {
+    /// Tells orders through `orders`.
+    pub const fn new(orders: Executor<Order>) -> Self {
+        Self { orders }
+    }
+
+    /// Tells `order` what came of `effect`.
+    pub async fn tell(
+        &self,
+        row: &ClaimedRow,
+        order: OrderId,
+        effect: &Effect,
+        settlement: &Settlement,
+        now: DateTime<Utc>,
+    ) -> Told {
+        let Some(command) = command(effect, settlement.clone(), now) else {
+            return Told::Refused(format!("{} does not end as {settlement:?}", effect.kind()));
+        };
+        let context = context(row, settlement);
+        match self.orders.dispatch(order.uuid(), command, context).await {
+            Ok(_recorded) => Told::Recorded,
+            Err(DispatchError::Refused(refusal)) => {
+                refused(row, order, effect, settlement, &refusal)
+            }
+            Err(
+                error @ (DispatchError::Stale { .. }
+                | DispatchError::Conflict
+                | DispatchError::ClaimTaken { .. }
+                | DispatchError::KeyReused),
+            ) => Told::Later(error.to_string()),
+            Err(DispatchError::Store(error)) if error.is_transient() => {
+                Told::Later(with_causes(&error))
+            }
+            Err(DispatchError::Store(error)) => Told::Refused(with_causes(&error)),
+        }
+    }
+}
+
+/// A page that nobody needs any more may be refused: it moves no money and dies by itself.
+fn refused(
+    row: &ClaimedRow,
+    order: OrderId,
+    effect: &Effect,
+    settlement: &Settlement,
+    refusal: &(impl Refusal + std::fmt::Display),
+) -> Told {
+    let (code, settled) = (refusal.code(), settlement.name());
+    let is_page = matches!(effect, Effect::PaymentReady(_));
+    if is_page && refusal.kind() == RefusalKind::Conflict {
+        tracing::warn!(outbox.id = %row.id, order.id = %order, code, settled, "page not needed");
+        return Told::Recorded;
+    }
+    Told::Refused(format!("{settled}: {code}: {refusal}"))
+}
+
+fn context(row: &ClaimedRow, settlement: &Settlement) -> CommandContext<Order> {
+    let key = format!("{}/{}", row.id, settlement.name());
+    let receipt = ReceiptKey {
+        scope: RECEIPT_SCOPE.to_owned(),
+        // One row tells each settlement once; its stored outcome never changes in between.
+        request_digest: key.clone(),
+        key,
+        keep_for: RECEIPT_KEPT_FOR,
+    };
+    let metadata = Metadata {
+        actor: Actor::System("relay".to_owned()),
+        correlation_id: row.correlation_id.clone(),
+        causation_id: Some(row.id.to_string()),
+        idempotency_key: None,
+    };
+    CommandContext::new(metadata).with_receipt(receipt)
+}
+
+/// The command that tells it; `None` when this effect cannot end like this.
+fn command(effect: &Effect, settlement: Settlement, now: DateTime<Utc>) -> Option<OrderCommand> {
+    match effect {
+        Effect::PaymentReady(ready) => {
+            let attempt = ready.terms.attempt;
+            match settlement {
+                Settlement::Opened { tid, redirect, ready_at, expires_at } => {
+                    Some(OrderCommand::RecordReady { attempt, tid, redirect, ready_at, expires_at })
+                }
+                other => payment_command(GatewayStep::Ready, &ready.terms, other, now),
+            }
+        }
+        Effect::PaymentApprove(approve) => {
+            payment_command(GatewayStep::Approve, &approve.terms, settlement, now)
+        }
+        Effect::PaymentCancel(cancel) => {
+            let (refund_id, attempt) = (cancel.refund_id, cancel.terms.attempt);
+            match settlement {
+                Settlement::GivenBack { aid, amount, refunded_at } => {
+                    Some(OrderCommand::RecordRefund {
+                        refund_id,
+                        aid,
+                        amount,
+                        refunded_at,
+                        at: now,
+                    })
+                }
+                Settlement::Declined { class, code, at } => {
+                    Some(OrderCommand::RecordRefundFailure { refund_id, class, code, at })
+                }
+                Settlement::Unresolved { reason, at } => {
+                    Some(unresolved(attempt, GatewayStep::Cancel, reason, at))
+                }
+                Settlement::Opened { .. }
+                | Settlement::Approved { .. }
+                | Settlement::NotSent { .. } => None,
+            }
+        }
+    }
+}
+
+fn payment_command(
+    step: GatewayStep,
+    terms: &PaymentTerms,
+    settlement: Settlement,
+    now: DateTime<Utc>,
+) -> Option<OrderCommand> {
+    let attempt = terms.attempt;
+    match settlement {
+        Settlement::Approved { tid, aid, amount, method, approved_at, billing_key } => {
+            let approval = RecordApproval {
+                attempt,
+                tid,
+                aid,
+                amount,
+                method,
+                approved_at,
+                billing_key,
+                at: now,
+            };
+            (step == GatewayStep::Approve).then(|| OrderCommand::RecordApproval(Box::new(approval)))
+        }
+        Settlement::Declined { class, code, at } => {
+            Some(OrderCommand::RecordDecline { attempt, step, class, code, at })
+        }
+        Settlement::NotSent { at } => Some(OrderCommand::RecordNotSent { attempt, step, at }),
+        Settlement::Unresolved { reason, at } => Some(unresolved(attempt, step, reason, at)),
+        Settlement::Opened { .. } | Settlement::GivenBack { .. } => None,
+    }
+}
+
+fn unresolved(
+    attempt: u32,
+    step: GatewayStep,
+    reason: Text<100>,
+    at: DateTime<Utc>,
+) -> OrderCommand {
+    OrderCommand::RecordUnresolved { attempt, step, reason, at }
+}

@@ -1,0 +1,262 @@
+//! The relay's side of the outbox table: claim, and everything that a claim allows.
+//!
+//! Every write names owner and fence of its claim and happens only while both still stand. A worker
+//! that wakes up after its lease was taken over learns [`RowError::LeaseLost`] and records nothing.
+//! Leases run on the database's clock, so workers need not agree on theirs.
+
+use std::time::Duration;
+
+use contracts::{BillingKeyId, Sealed, UserId};
+use deadpool_postgres::{Pool, PoolError};
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::settlement::Settlement;
+
+/// A row of the outbox, leased to us.
+#[derive(Debug)]
+pub struct ClaimedRow {
+    /// The row; the same event always yields the same id.
+    pub id: Uuid,
+    /// Which kind of aggregate asked for it.
+    pub aggregate_type: String,
+    /// Which one.
+    pub aggregate_id: String,
+    /// The sort of call.
+    pub kind: String,
+    /// The effect.
+    pub payload: Value,
+    /// The request id of the chain.
+    pub correlation_id: String,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    /// Proof of this claim.
+    pub fence: i64,
+    /// Whether a call may be out that nobody knows the end of.
+    pub is_in_doubt: bool,
+    /// The settlement, when a worker stored one and did not come to tell it.
+    pub outcome: Option<Value>,
+    /// How long ago it was asked for.
+    pub age: Duration,
+}
+
+/// Why the outbox gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// The database is away, slow, or refused a statement.
+    #[error("reach the outbox")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The row was taken over by another worker: what we did is theirs to find out and record.
+    #[error("the lease was lost to another worker")]
+    LeaseLost,
+}
+
+/// A recurring key as `billing_keys` keeps it.
+#[derive(Debug)]
+pub struct KeptKey {
+    /// What the log refers to it by.
+    pub id: BillingKeyId,
+    /// Whose.
+    pub user: UserId,
+    /// The key and the payer's pseudonym; `None` when the answer that held them was lost.
+    pub sealed: Option<(Sealed<String>, String)>,
+}
+
+/// The outbox, for one worker.
+#[derive(Clone)]
+pub struct Rows {
+    pool: Pool,
+    owner: String,
+    lease: Duration,
+}
+
+impl Rows {
+    /// For the worker `owner`, whose claims last for `lease`.
+    pub fn new(pool: Pool, owner: String, lease: Duration) -> Self {
+        Self { pool, owner, lease }
+    }
+
+    /// Leases up to `limit` due rows, at most one of each stream, each the oldest of its stream.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn claim(&self, limit: usize) -> Result<Vec<ClaimedRow>, RowError> {
+        let client = self.pool.get().await?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let statement = client.prepare_cached(include_str!("sql/claim.sql")).await?;
+        let rows = client.query(&statement, &[&self.owner, &millis(self.lease), &limit]).await?;
+        rows.iter().map(claimed).collect()
+    }
+
+    /// Stores what is about to be sent and renews the lease.
+    ///
+    /// # Errors
+    /// The lease is lost, or the database away: then nobody may be called.
+    pub async fn store_request(&self, row: &ClaimedRow, request: &Value) -> Result<(), RowError> {
+        let lease = millis(self.lease);
+        self.write(row, include_str!("sql/store_request.sql"), &[request, &lease]).await
+    }
+
+    /// Stores what finally came of it and, in the same transaction, the recurring key it yielded.
+    ///
+    /// # Errors
+    /// The lease is lost, or the database away: then it has to be found out again.
+    pub async fn store_outcome(
+        &self,
+        row: &ClaimedRow,
+        settlement: &Settlement,
+        key: Option<&KeptKey>,
+    ) -> Result<(), RowError> {
+        let outcome = serde_json::to_value(settlement).map_err(RowError::other)?;
+        let mut client = self.pool.get().await?;
+        let tx = client.transaction().await?;
+        let claim: [&(dyn ToSql + Sync); 4] = [&row.id, &self.owner, &row.fence, &outcome];
+        if tx.execute(include_str!("sql/store_outcome.sql"), &claim).await? != 1 {
+            return Err(RowError::LeaseLost);
+        }
+        if let Some(key) = key {
+            let sealed = key.sealed.as_ref().map(|(sid, _)| serde_json::to_value(sid)).transpose();
+            let sealed = sealed.map_err(RowError::other)?;
+            let partner = key.sealed.as_ref().map(|(_, partner)| partner.as_str());
+            let values: [&(dyn ToSql + Sync); 4] =
+                [&key.id.uuid(), &key.user.uuid(), &sealed, &partner];
+            tx.execute(include_str!("sql/keep_billing_key.sql"), &values).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Gives the row back until `pause` has passed.
+    ///
+    /// # Errors
+    /// The lease is lost, or the database away; then the lease runs out by itself.
+    pub async fn put_off(
+        &self,
+        row: &ClaimedRow,
+        state: PutOff,
+        pause: Duration,
+        is_counted: bool,
+        why: &str,
+    ) -> Result<(), RowError> {
+        let values: [&(dyn ToSql + Sync); 4] = [&state.name(), &millis(pause), &is_counted, &why];
+        self.write(row, include_str!("sql/put_off.sql"), &values).await
+    }
+
+    /// Leaves the row to an operator.
+    ///
+    /// # Errors
+    /// The lease is lost, or the database away; then the lease runs out by itself.
+    pub async fn bury(&self, row: &ClaimedRow, why: &str) -> Result<(), RowError> {
+        self.write(row, include_str!("sql/bury.sql"), &[&why]).await
+    }
+
+    /// Takes the row out of the outbox: it was carried out and its aggregate told.
+    ///
+    /// # Errors
+    /// The lease is lost, or the database away; then the telling is repeated, which is harmless.
+    pub async fn finish(&self, row: &ClaimedRow) -> Result<(), RowError> {
+        self.write(row, include_str!("sql/finish.sql"), &[]).await
+    }
+
+    /// How many rows stand in which state, and the age of the oldest of each.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn count(&self) -> Result<Vec<(String, u32, Duration)>, RowError> {
+        let client = self.pool.get().await?;
+        let rows = client.query(include_str!("sql/count.sql"), &[]).await?;
+        rows.iter()
+            .map(|row| {
+                let count: i64 = row.try_get("rows")?;
+                let oldest: i64 = row.try_get("oldest_ms")?;
+                let oldest = Duration::from_millis(u64::try_from(oldest).unwrap_or_default());
+                Ok((row.try_get("state")?, u32::try_from(count).unwrap_or(u32::MAX), oldest))
+            })
+            .collect()
+    }
+
+    /// One statement on one row, under the claim.
+    async fn write(
+        &self,
+        row: &ClaimedRow,
+        sql: &str,
+        more: &[&(dyn ToSql + Sync)],
+    ) -> Result<(), RowError> {
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&row.id, &self.owner, &row.fence];
+        values.extend_from_slice(more);
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        match client.execute(&statement, &values).await? {
+            1 => Ok(()),
+            _ => Err(RowError::LeaseLost),
+        }
+    }
+}
+
+/// The state in which a row waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutOff {
+    /// Certainly nothing happened, or only the telling is left.
+    Waiting,
+    /// It has to be looked up first.
+    Unknown,
+}
+
+impl PutOff {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl RowError {
+    fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+impl From<tokio_postgres::Error> for RowError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::other(error)
+    }
+}
+
+impl From<PoolError> for RowError {
+    fn from(error: PoolError) -> Self {
+        Self::other(error)
+    }
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Rows({})", self.owner)
+    }
+}
+
+fn claimed(row: &Row) -> Result<ClaimedRow, RowError> {
+    let came_from: &str = row.try_get("came_from")?;
+    let was_sent: bool = row.try_get("was_sent")?;
+    let attempt: i32 = row.try_get("attempt")?;
+    let age: i64 = row.try_get("age_ms")?;
+    Ok(ClaimedRow {
+        id: row.try_get("id")?,
+        aggregate_type: row.try_get("aggregate_type")?,
+        aggregate_id: row.try_get("aggregate_id")?,
+        kind: row.try_get("kind")?,
+        payload: row.try_get("payload")?,
+        correlation_id: row.try_get("correlation_id")?,
+        attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+        fence: row.try_get("fence")?,
+        // A lease that ran out leaves the same doubt as a lost answer.
+        is_in_doubt: was_sent && matches!(came_from, "unknown" | "in_flight"),
+        outcome: row.try_get("outcome")?,
+        age: Duration::from_millis(u64::try_from(age).unwrap_or_default()),
+    })
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,297 @@
+//! Putting the parts together and running them until told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use deadpool_postgres::Pool;
+use domain::cart::Cart;
+use domain::order::Order;
+use domain::subscription::Subscription;
+use event_feed::{FollowOptions, SafePosition};
+use event_store::{Executor, ExecutorOptions, PgEventStore, StoreError, StoreSizes};
+use kakaopay::{Cid, CidSecret, Client, ClientConfig, Merchant, SecretKey};
+use service_kit::clock::{SharedClock, SystemClock};
+use service_kit::config::{ConfigError, Secret};
+use service_kit::digest::Pepper;
+use service_kit::http::{Health, ServeError, ops_routes, serve};
+use service_kit::pools::{PoolError, PoolSettings};
+use service_kit::return_url::ReturnUrls;
+use service_kit::shutdown::{Shutdown, ShutdownTrigger};
+use service_kit::vault::{MasterKey, Vault};
+use service_kit::{http, pools, telemetry};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::config::WorkerConfig;
+use crate::gateway::PaymentGateway;
+use crate::gateway::kakaopay::{KakaoPayGateway, KakaoPayParts};
+use crate::gateway::lane::{Lane, LanePolicy};
+use crate::metrics;
+use crate::reactions::{ExpiryIndex, PaidOrders, Reactor};
+use crate::relay::deliver::Delivery;
+use crate::relay::{Carrier, Relay, Rows, WakeUp};
+use crate::schedule::{self, Jobs};
+
+/// The label of this process in metrics and log lines.
+const SERVICE: &str = "worker";
+/// Aggregates remembered: orders under way, not all there ever were.
+const CACHE_ENTRIES: u64 = 2_000;
+/// Connections of the event store: its appends are short, its calls wait without one.
+const APPEND_CONNECTIONS: usize = 4;
+const LOAD_CONNECTIONS: u32 = 4;
+
+/// Why `worker` did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// A setting cannot be used.
+    #[error("use the configuration")]
+    Config(#[from] ConfigError),
+    /// A pool cannot be made.
+    #[error("set up connections")]
+    Pool(#[from] PoolError),
+    /// The event store cannot be opened.
+    #[error("open the event store")]
+    Store(#[from] StoreError),
+    /// The client of KakaoPay cannot be made.
+    #[error("set up the client of KakaoPay")]
+    KakaoPay(#[from] kakaopay::ConfigError),
+    /// The operators' address cannot be listened on.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The operators' server ended.
+    #[error("serve operators")]
+    Serve(#[from] ServeError),
+    /// The cron table cannot be run.
+    #[error("run the schedule")]
+    Schedule(#[from] tokio_cron_scheduler::JobSchedulerError),
+}
+
+/// Binds the operators' address and works until `shutdown`.
+///
+/// # Errors
+/// [`WorkerError`]; a database or a gateway that is away is none: the process starts, says so, and
+/// recovers by itself.
+pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> Result<(), WorkerError> {
+    let address = config.ops_listen;
+    let ops = TcpListener::bind(address)
+        .await
+        .map_err(|source| WorkerError::Listen { address, source })?;
+    run_on(config, ops.into(), WakeUp::default(), shutdown).await
+}
+
+/// Works until `shutdown`, on an operators' socket that is bound already and with a relay that
+/// `wake_up` wakes; for processes that hold several services.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(
+    config: WorkerConfig,
+    ops: http::Listener,
+    wake_up: WakeUp,
+    shutdown: Shutdown,
+) -> Result<(), WorkerError> {
+    config.check()?;
+    metrics::describe();
+    let recorder = telemetry::metrics();
+    let clock: SharedClock = SystemClock::shared();
+    let pool = pools::postgres(
+        &config.database_url,
+        &PoolSettings { size_max: config.database_connections_max, ..PoolSettings::named(SERVICE) },
+    )?;
+    let health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
+    let routes = ops_routes(health, recorder, env!("CARGO_PKG_VERSION"));
+    let parts = Parts::new(&config, pool, clock, wake_up.clone())?;
+
+    // Should one part end by itself, the others end with it rather than go on without it.
+    let (trigger, shutdown) = shutdown.child();
+    tracing::info!("worker started");
+    let follower = SafePosition::follow(
+        parts.pool.clone(),
+        Arc::clone(&parts.clock),
+        FollowOptions::default(),
+        shutdown.clone(),
+    );
+    let safe = follower.safe();
+    let reactor = Reactor { pool: parts.pool.clone(), safe, clock: Arc::clone(&parts.clock) };
+    let waking = wake_on_events(follower.safe(), wake_up, shutdown.clone());
+    let watching = Relay::watch(parts.rows.clone(), Arc::clone(&parts.clock), shutdown.clone());
+    let paid = reactor.clone().run(parts.paid_orders(), shutdown.clone());
+    let expiry = reactor.run(ExpiryIndex, shutdown.clone());
+    let jobs = parts.jobs(shutdown.clone());
+    let relay = parts.relay(&config);
+    let ended = tokio::join!(
+        relay.run(shutdown.clone()),
+        paid,
+        expiry,
+        waking,
+        watching,
+        ending_all(&trigger, schedule::run(jobs, shutdown.clone())),
+        ending_all(&trigger, serve(SERVICE, ops, routes, shutdown)),
+        follower.stopped(),
+    );
+    let (_drained, (), (), (), (), scheduled, served, ()) = ended;
+    scheduled?;
+    served?;
+    tracing::info!("worker stopped");
+    Ok(())
+}
+
+/// The gateway that the configuration describes.
+///
+/// # Errors
+/// A setting cannot be used.
+pub fn gateway(
+    config: &WorkerConfig,
+    clock: &SharedClock,
+) -> Result<Arc<dyn PaymentGateway>, WorkerError> {
+    let policy = config.gateway;
+    let lane = |class: &'static str, lane: LanePolicy| {
+        let key = SecretKey::new(config.kakaopay_secret_key.expose());
+        let client = Client::new(&ClientConfig {
+            connect_timeout: policy.connect_timeout,
+            call_timeout: policy.call_timeout,
+            ..ClientConfig::new(config.kakaopay_base_url.clone(), key)
+        })?;
+        Ok::<_, WorkerError>(Lane::new(class, client, lane, Arc::clone(clock)))
+    };
+    let one_time = (
+        "KAKAOPAY_CID_ONE_TIME",
+        &config.kakaopay_cid_one_time,
+        config.kakaopay_cid_one_time_secret.as_ref(),
+    );
+    let recurring = (
+        "KAKAOPAY_CID_RECURRING",
+        &config.kakaopay_cid_recurring,
+        config.kakaopay_cid_recurring_secret.as_ref(),
+    );
+    Ok(Arc::new(KakaoPayGateway::new(KakaoPayParts {
+        checkout: lane("checkout", policy.checkout)?,
+        charge: lane("charge", policy.charge)?,
+        look_up: lane("look_up", policy.look_up)?,
+        one_time: merchant(one_time)?,
+        recurring: merchant(recurring)?,
+        return_urls: ReturnUrls::new(&config.return_url_key, &config.public_base_url)?,
+        pepper: Pepper::new(&config.digest_pepper)?,
+        clock: Arc::clone(clock),
+    })))
+}
+
+fn merchant(
+    (name, cid, secret): (&'static str, &String, Option<&Secret>),
+) -> Result<Merchant, ConfigError> {
+    let wrong = || ConfigError::invalid(name, "expected a merchant code and, if set, its key");
+    let merchant = Merchant::new(Cid::new(cid).map_err(|_invalid| wrong())?);
+    let Some(secret) = secret else {
+        return Ok(merchant);
+    };
+    let secret = CidSecret::new(secret.expose()).map_err(|_invalid| wrong())?;
+    Ok(merchant.with_secret(secret))
+}
+
+/// What the loops share.
+struct Parts {
+    pool: Pool,
+    store: Arc<PgEventStore>,
+    orders: Executor<Order>,
+    carts: Executor<Cart>,
+    subscriptions: Executor<Subscription>,
+    vault: Vault,
+    gateway: Arc<dyn PaymentGateway>,
+    rows: Rows,
+    clock: SharedClock,
+    wake_up: WakeUp,
+}
+
+impl Parts {
+    fn new(
+        config: &WorkerConfig,
+        pool: Pool,
+        clock: SharedClock,
+        wake_up: WakeUp,
+    ) -> Result<Self, WorkerError> {
+        let sizes = StoreSizes {
+            append_connections: APPEND_CONNECTIONS,
+            load_connections: LOAD_CONNECTIONS,
+            ..StoreSizes::default()
+        };
+        let store = PgEventStore::open(&config.database_url, sizes)?;
+        let options =
+            ExecutorOptions { cache_entries: CACHE_ENTRIES, ..ExecutorOptions::default() };
+        let vault = Vault::new(pool.clone(), MasterKey::from_base64(&config.master_key)?);
+        // A fresh name each start: a worker never takes its predecessor's leases for its own.
+        let owner = format!("worker-{}", Uuid::now_v7());
+        Ok(Self {
+            orders: Executor::new(Arc::clone(&store), options),
+            carts: Executor::new(Arc::clone(&store), options),
+            subscriptions: Executor::new(Arc::clone(&store), options),
+            store,
+            vault,
+            gateway: gateway(config, &clock)?,
+            rows: Rows::new(pool.clone(), owner, config.lease),
+            pool,
+            clock,
+            wake_up,
+        })
+    }
+
+    fn paid_orders(&self) -> PaidOrders {
+        PaidOrders {
+            orders: self.orders.clone(),
+            carts: self.carts.clone(),
+            subscriptions: self.subscriptions.clone(),
+            vault: self.vault.clone(),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    fn jobs(&self, shutdown: Shutdown) -> Jobs {
+        Jobs {
+            pool: self.pool.clone(),
+            store: Arc::clone(&self.store),
+            orders: self.orders.clone(),
+            clock: Arc::clone(&self.clock),
+            shutdown,
+        }
+    }
+
+    fn relay(&self, config: &WorkerConfig) -> Relay {
+        let carrier = Carrier {
+            rows: self.rows.clone(),
+            gateway: Arc::clone(&self.gateway),
+            delivery: Delivery::new(self.orders.clone()),
+            vault: self.vault.clone(),
+            retries: config.retries,
+            clock: Arc::clone(&self.clock),
+        };
+        let (rows, clock) = (self.rows.clone(), Arc::clone(&self.clock));
+        Relay::new(carrier, rows, config.relay, clock, self.wake_up.clone())
+    }
+}
+
+async fn ending_all<T>(trigger: &ShutdownTrigger, work: impl Future<Output = T>) -> T {
+    let ended = work.await;
+    trigger.trigger();
+    ended
+}
+
+/// Wakes the relay when something was recorded: an effect is recorded with its event.
+async fn wake_on_events(safe: SafePosition, wake_up: WakeUp, shutdown: Shutdown) {
+    let mut moved = safe.subscribe();
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            changed = moved.changed() => match changed {
+                Ok(()) => wake_up.wake(),
+                // The follower ends at shutdown alone.
+                Err(_ended) => return,
+            },
+        }
+    }
+}
