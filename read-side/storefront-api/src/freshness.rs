@@ -188,15 +188,6 @@ mod tests {
         assert_eq!(look_out.0.waiters.load(Ordering::Acquire), 0);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_waiter_is_told_when_its_projection_is_late() {
-        let look_out = LookOut::new();
-        look_out.0.checkpoints.send_replace(at(6));
-        let freshness = look_out.wait_for(Some(Position::new(7)), &["cart_view"]).await;
-        assert_eq!(freshness, Freshness::Lagging);
-        assert_eq!(look_out.0.waiters.load(Ordering::Acquire), 0);
-    }
-
     #[test]
     fn only_our_own_tokens_are_positions() {
         assert_eq!(asked_for(None).unwrap(), None);

@@ -6,5 +6,5 @@ mod own;
 pub(crate) use catalogue::{CategoryList, ItemDetail, ItemPage, MainPage, PageInfo};
 pub(crate) use own::{
     CartLine, CartTotals, CartView, OrderDetail, OrderPage, OrderStatus, OrderSummary, PaymentView,
-    ReceiverView, Redirect,
+    ReceiverView,
 };

@@ -29,6 +29,7 @@ impl OrderApi {
 impl OrderApi {
     /// The caller's orders, newest first.
     #[oai(path = "/api/orders", method = "get", operation_id = "listOrders")]
+    #[expect(clippy::too_many_arguments, reason = "each is one documented parameter")]
     async fn list(
         &self,
         request: &Request,

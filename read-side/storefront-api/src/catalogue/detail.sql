@@ -1,4 +1,4 @@
 -- detail.sql: the product page, ready to send.
-select body
+select document
 from   item_detail
 where  item_id = $1

@@ -43,14 +43,14 @@ struct Order {
 
 const fn order(sort: Sort) -> Order {
     let (key, falls) = match sort {
-        Sort::Sales => ("sold", true),
-        Sort::PriceHigh => ("unit_price", true),
-        Sort::PriceLow => ("unit_price", false),
+        Sort::Sales => ("sales", true),
+        Sort::PriceHigh => ("price", true),
+        Sort::PriceLow => ("price", false),
         Sort::DiscountHigh => ("discount_rate", true),
         Sort::DiscountLow => ("discount_rate", false),
         Sort::Reviews => ("review_count", true),
         Sort::Rating => ("rating", true),
-        Sort::Newest => ("registered_position", true),
+        Sort::Newest => ("listed_position", true),
         Sort::Views => ("views", true),
     };
     Order { key, falls }
@@ -79,7 +79,7 @@ pub(crate) fn list(query: &ListQuery) -> Statement {
         Place::After(cursor) => {
             let key_at = statement.push(cursor.key);
             let id_at = statement.push(cursor.item_id);
-            format!("\n  and  ({key}, item_id) {beyond} (${key_at}::bigint, ${id_at})")
+            format!("\n  and  ({key}, item_id) {beyond} (${key_at}, ${id_at})")
         }
     };
     statement.text = LIST
@@ -100,15 +100,23 @@ pub(crate) fn count(filters: &Filters) -> Statement {
 }
 
 fn conditions(statement: &mut Statement, filters: &Filters) -> String {
-    let mut text = String::new();
+    let mut conditions = Vec::new();
     match filters.on_sale {
-        Some(true) => text.push_str("\n  and  discounted"),
-        Some(false) => text.push_str("\n  and  not discounted"),
+        Some(true) => conditions.push("0 < discount_rate".to_owned()),
+        Some(false) => conditions.push("discount_rate = 0".to_owned()),
         None => {}
     }
     if let Some(brand) = &filters.brand {
         let at = statement.push(brand.as_str().to_owned());
-        text.push_str(&format!("\n  and  enterprise = ${at}"));
+        conditions.push(format!("enterprise = ${at}"));
+    }
+    if let Some(min) = filters.price_min {
+        let at = statement.push(min.amount());
+        conditions.push(format!("${at} <= price"));
+    }
+    if let Some(max) = filters.price_max {
+        let at = statement.push(max.amount());
+        conditions.push(format!("price <= ${at}"));
     }
     if let Some(keyword) = &filters.keyword {
         let terms = search::terms(keyword);
@@ -117,15 +125,7 @@ fn conditions(statement: &mut Statement, filters: &Filters) -> String {
         let placed = KEYWORD
             .replace("{grams}", &format!("${grams_at}"))
             .replace("{patterns}", &format!("${patterns_at}"));
-        text.push_str(placed.trim_end());
+        conditions.push(placed.trim_end().to_owned());
     }
-    if let Some(min) = filters.price_min {
-        let at = statement.push(min.amount());
-        text.push_str(&format!("\n  and  ${at} <= unit_price"));
-    }
-    if let Some(max) = filters.price_max {
-        let at = statement.push(max.amount());
-        text.push_str(&format!("\n  and  unit_price <= ${at}"));
-    }
-    text
+    conditions.iter().map(|condition| format!("\n  and  {condition}")).collect()
 }

@@ -71,11 +71,11 @@ impl Store {
                 size: MAIN_PAGE_CARDS,
             };
             let client = &client;
-            async move {
+            Box::pin(async move {
                 let mut cards = cards(client, &statements::list(&query)).await?;
                 cards.truncate(usize::from(MAIN_PAGE_CARDS));
                 Ok::<Vec<Card>, ReadError>(cards)
-            }
+            })
         };
         // One connection takes all three at once: the driver pipelines them.
         let (by_discount, by_sales, newest) =

@@ -83,7 +83,8 @@ impl Window {
         query: ListQuery,
         is_urgent: bool,
     ) -> Result<Arc<Finished>, Problem> {
-        let build = self.store.list(query.clone());
+        let asked = query.clone();
+        let build = async { Box::pin(self.store.list(asked)).await };
         if !query.is_cached() {
             metrics::built("list_uncached");
             return Ok(Arc::new(Finished::new(build.await?)));
@@ -93,17 +94,24 @@ impl Window {
 
     /// The body of the main page.
     pub(crate) async fn main_page(&self, is_urgent: bool) -> Result<Arc<Finished>, Problem> {
-        self.present(Question::Main, is_urgent, self.store.main_page()).await
+        self.present(Question::Main, is_urgent, async { Box::pin(self.store.main_page()).await })
+            .await
     }
 
     /// The body of the categories.
     pub(crate) async fn categories(&self, is_urgent: bool) -> Result<Arc<Finished>, Problem> {
-        self.present(Question::Categories, is_urgent, self.store.categories()).await
+        self.present(Question::Categories, is_urgent, async {
+            Box::pin(self.store.categories()).await
+        })
+        .await
     }
 
     /// The body of one product page, or `None` when there is no such item.
     pub(crate) async fn detail(&self, item_id: Uuid, is_urgent: bool) -> Result<Kept, Problem> {
-        self.find(Question::Detail(item_id), is_urgent, self.store.detail(item_id)).await
+        self.find(Question::Detail(item_id), is_urgent, async {
+            Box::pin(self.store.detail(item_id)).await
+        })
+        .await
     }
 
     async fn present(

@@ -28,7 +28,7 @@ struct StoredLine {
 #[derive(Debug)]
 struct Offer {
     origin_price: i64,
-    unit_price: i64,
+    price: i64,
     on_sale: bool,
     thumbnail_url: Option<String>,
 }
@@ -71,7 +71,7 @@ async fn offers(client: &Client, lines: &[StoredLine]) -> Result<HashMap<Uuid, O
         .map(|row| {
             let offer = Offer {
                 origin_price: row.try_get("origin_price")?,
-                unit_price: row.try_get("unit_price")?,
+                price: row.try_get("price")?,
                 on_sale: row.try_get("on_sale")?,
                 thumbnail_url: row.try_get("thumbnail_url")?,
             };
@@ -85,7 +85,7 @@ async fn offers(client: &Client, lines: &[StoredLine]) -> Result<HashMap<Uuid, O
 fn beside_today(line: StoredLine, offers: &HashMap<Uuid, Offer>) -> CartLine {
     let StoredLine { item_id, item_name, quantity, period_days, unit_price } = line;
     let offer = offers.get(&item_id);
-    let current_price = offer.map_or(unit_price, |offer| offer.unit_price);
+    let current_price = offer.map_or(unit_price, |offer| offer.price);
     CartLine {
         item_id,
         item_name,
@@ -124,8 +124,8 @@ mod tests {
         StoredLine { item_id, item_name: "홍삼".into(), quantity, period_days: None, unit_price }
     }
 
-    fn offer(origin_price: i64, unit_price: i64, on_sale: bool) -> Offer {
-        Offer { origin_price, unit_price, on_sale, thumbnail_url: None }
+    fn offer(origin_price: i64, price: i64, on_sale: bool) -> Offer {
+        Offer { origin_price, price, on_sale, thumbnail_url: None }
     }
 
     #[test]

@@ -6,10 +6,9 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::Own;
-use super::rows::{document, korean_time, optional_document, word};
+use super::rows::{document, korean_time, word};
 use crate::api::models::{
     OrderDetail, OrderPage, OrderStatus, OrderSummary, PageInfo, PaymentView, ReceiverView,
-    Redirect,
 };
 use crate::catalogue::offset;
 use crate::read_error::ReadError;
@@ -70,7 +69,7 @@ impl Own {
             refunded_total: row.try_get("refunded")?,
             lines,
             receiver: self.receiver(user_id, &row).await?,
-            payments: payments(&row)?,
+            payments: document(&row, "payments")?,
             refunds: document(&row, "refunds")?,
         };
         Ok(Some((order, row.try_get("version")?)))
@@ -86,8 +85,8 @@ impl Own {
         let Some(row) = self.order_row(user_id, order_id).await? else {
             return Ok(None);
         };
-        let latest = payments(&row)?.pop();
-        Ok(Some((latest, row.try_get("version")?)))
+        let mut attempts: Vec<PaymentView> = document(&row, "payments")?;
+        Ok(Some((attempts.pop(), row.try_get("version")?)))
     }
 
     async fn order_row(&self, user_id: UserId, order_id: Uuid) -> Result<Option<Row>, ReadError> {
@@ -130,14 +129,4 @@ fn summary(row: &Row) -> Result<OrderSummary, ReadError> {
         refunded_total: row.try_get("refunded")?,
         lines: document(row, "lines")?,
     })
-}
-
-/// Every attempt, oldest first; the latest one says where to pay while its page is open.
-fn payments(row: &Row) -> Result<Vec<PaymentView>, ReadError> {
-    let mut payments: Vec<PaymentView> = document(row, "payments")?;
-    let redirect: Option<Redirect> = optional_document(row, "redirect")?;
-    if let Some(latest) = payments.last_mut() {
-        latest.redirect = redirect;
-    }
-    Ok(payments)
 }

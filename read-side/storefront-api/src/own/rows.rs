@@ -13,15 +13,6 @@ pub(super) fn document<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T
     Ok(serde_json::from_str(text)?)
 }
 
-/// The JSON text in `column` as a `T`, if there is one.
-pub(super) fn optional_document<T: DeserializeOwned>(
-    row: &Row,
-    column: &str,
-) -> Result<Option<T>, ReadError> {
-    let text: Option<&str> = row.try_get(column)?;
-    Ok(text.map(serde_json::from_str).transpose()?)
-}
-
 /// The word in `column` as a `T` that is read by its name.
 pub(super) fn word<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T, ReadError> {
     let word: String = row.try_get(column)?;

@@ -60,11 +60,11 @@ pub(crate) struct ItemCard {
     /// Discount in percent, with one decimal.
     pub(crate) discount_rate: f64,
     /// Price after discount, in won: what is paid.
-    pub(crate) unit_price: i64,
+    pub(crate) price: i64,
     /// What it is good for.
     pub(crate) categories: Vec<CategoryName>,
     /// Pieces sold.
-    pub(crate) sold: i64,
+    pub(crate) sales: i64,
     /// How many reviews it has.
     pub(crate) review_count: i64,
     /// Stars on average, 0 without reviews.
@@ -122,7 +122,7 @@ pub(crate) struct ItemDetail {
     /// Discount in percent, with one decimal.
     pub(crate) discount_rate: f64,
     /// Price after discount, in won: what is paid.
-    pub(crate) unit_price: i64,
+    pub(crate) price: i64,
     /// Whether it can be bought; a withdrawn item cannot.
     pub(crate) on_sale: bool,
     /// Where it is shown.

@@ -180,7 +180,7 @@ pub(crate) struct OrderLine {
     #[serde(default)]
     pub(crate) period_days: Option<u16>,
     /// Price times quantity, in won.
-    pub(crate) amount: i64,
+    pub(crate) line_total: i64,
 }
 
 /// One of the caller's orders, with everything known about it.
@@ -280,7 +280,7 @@ pub(crate) struct PaymentView {
     #[oai(skip_serializing_if_is_none)]
     #[serde(default)]
     pub(crate) expires_at: Option<DateTime<FixedOffset>>,
-    /// What it was paid with: `card`, `money` or `other`.
+    /// What it was paid with: `CARD`, `MONEY` or `OTHER`.
     #[oai(skip_serializing_if_is_none)]
     #[serde(default)]
     pub(crate) method: Option<String>,
@@ -288,38 +288,10 @@ pub(crate) struct PaymentView {
     #[oai(skip_serializing_if_is_none)]
     #[serde(default)]
     pub(crate) approved_at: Option<DateTime<FixedOffset>>,
-    /// The gateway's no.
+    /// What sort of no it was, or why it ended without money being moved.
     #[oai(skip_serializing_if_is_none)]
     #[serde(default)]
-    pub(crate) declined: Option<DeclineView>,
-    /// Why it ended without money being moved.
-    #[oai(skip_serializing_if_is_none)]
-    #[serde(default)]
-    pub(crate) abandoned: Option<AbandonView>,
-}
-
-/// A no of the gateway's.
-#[derive(Debug, Object, Deserialize)]
-#[oai(rename = "Decline", rename_all = "camelCase")]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DeclineView {
-    /// `soft`: may work another day or with another card. `hard`: needs the shopper to do something
-    /// at the bank. `expired`: the page's time ran out. `merchant`, `mismatch`: no fault of the
-    /// shopper's.
-    pub(crate) class: String,
-    /// When.
-    pub(crate) at: DateTime<FixedOffset>,
-}
-
-/// The end of an attempt that moved no money.
-#[derive(Debug, Object, Deserialize)]
-#[oai(rename = "Abandonment", rename_all = "camelCase")]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AbandonView {
-    /// `cancelled_by_shopper`, `failed_on_page`, `not_sent`, `expired` or `order_cancelled`.
-    pub(crate) reason: String,
-    /// When.
-    pub(crate) at: DateTime<FixedOffset>,
+    pub(crate) reason: Option<String>,
 }
 
 /// Where a browser goes to pay.
@@ -345,8 +317,6 @@ pub(crate) enum RefundStatus {
     Succeeded,
     /// The gateway refused; it is being taken care of.
     Failed,
-    /// Nobody knows yet; it is being looked up.
-    Unresolved,
 }
 
 /// One refund of an order.
@@ -355,7 +325,7 @@ pub(crate) enum RefundStatus {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RefundView {
     /// The refund's id.
-    pub(crate) refund_id: Uuid,
+    pub(crate) id: Uuid,
     /// How it stands.
     pub(crate) status: RefundStatus,
     /// How much, in won.
