@@ -15,21 +15,25 @@ mod client;
 mod config;
 mod error;
 mod error_codes;
+mod expected;
 mod kst;
 mod lenient;
 mod method_result;
+mod outcome;
 mod requests;
 mod values;
+mod words;
 
 pub use crate::amounts::{Amounts, CancelAmounts, default_vat};
 pub use crate::answers::{
-    ActionType, Amount, Approval, Cancellation, CardInfo, Difference, Expected, Order, OrderStatus,
-    PaymentAction, PaymentMethod, Ready, SelectedCard, SidInactivated, SidState, SidStatus,
+    Amount, Approval, Cancellation, CardInfo, Order, PaymentAction, Ready, SelectedCard,
+    SidInactivated, SidStatus,
 };
 pub use crate::client::{Client, Operation};
 pub use crate::config::{ClientConfig, ConfigError, SecretKey};
 pub use crate::error::{ApiError, CallError, Extras, NotSent, Unknown};
 pub use crate::error_codes::{ErrorClass, ErrorCode};
+pub use crate::expected::{Difference, Expected};
 pub use crate::kst::KstTime;
 pub use crate::requests::{
     ApproveRequest, CancelRequest, OrderRequest, ReadyRequest, SidRequest, SubscriptionRequest,
@@ -37,3 +41,4 @@ pub use crate::requests::{
 pub use crate::values::{
     Aid, Cid, CidSecret, InvalidRequest, Item, Merchant, PartnerIds, PgToken, ReturnUrls, Sid, Tid,
 };
+pub use crate::words::{ActionType, OrderStatus, PaymentMethod, SidState};

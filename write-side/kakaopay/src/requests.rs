@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::amounts::{Amounts, CancelAmounts};
-use crate::answers::PaymentMethod;
 use crate::values::{
     InvalidRequest, Item, Merchant, PartnerIds, PgToken, ReturnUrls, Sid, Tid, payload,
 };
+use crate::words::PaymentMethod;
 
 /// Longest instalment plan KakaoPay takes, in months.
 const INSTALL_MONTHS_MAX: u8 = 12;

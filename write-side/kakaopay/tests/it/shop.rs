@@ -36,8 +36,8 @@ impl Shop {
     /// The same simulator through a client that soon loses patience.
     pub(crate) fn impatient(&self) -> Client {
         let mut config = config_for(self.sim.base_url());
-        config.connect_timeout = Duration::from_millis(100);
-        config.call_timeout = Duration::from_millis(300);
+        config.connect_timeout = Duration::from_millis(900);
+        config.call_timeout = Duration::from_secs(1);
         client(&config)
     }
 

@@ -98,8 +98,7 @@ async fn a_connection_that_never_opens_is_not_sent() {
     let address = listener.local_addr().expect("an address");
     let mut filling = Vec::new();
     while let Ok(Ok(connection)) =
-        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address))
-            .await
+        tokio::time::timeout(Duration::from_secs(1), tokio::net::TcpStream::connect(address)).await
     {
         filling.push(connection);
     }
@@ -144,8 +143,8 @@ async fn an_answer_that_never_ends_is_unknown() {
     let half = http("200 OK", READY);
     let socket = Socket::answering(vec![Then::Answer(half[..half.len() - 9].to_owned())]).await;
     let mut config = config_for(&socket.base_url);
-    config.connect_timeout = Duration::from_millis(100);
-    config.call_timeout = Duration::from_millis(300);
+    config.connect_timeout = Duration::from_millis(900);
+    config.call_timeout = Duration::from_secs(1);
     assert_eq!(ready(&config).await, Err(CallError::Unknown(Unknown::Timeout)));
 }
 
