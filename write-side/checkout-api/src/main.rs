@@ -1,3 +1,74 @@
-//! The `checkout-api` process.
+//! The `checkout-api` process and its tools: configuration from the environment, then
+//! [`checkout_api::run`].
 
-fn main() {}
+use std::error::Error;
+use std::process::ExitCode;
+
+use checkout_api::{AdminCreated, CheckoutConfig, NewAdmin};
+use clap::{Parser, Subcommand};
+use service_kit::config::{Secret, Settings, environment};
+use service_kit::{shutdown, telemetry};
+
+/// The command API of the shop. Without a subcommand it serves.
+#[derive(Debug, Parser)]
+#[command(name = "checkout-api", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answers requests until SIGINT or SIGTERM.
+    Serve,
+    /// Makes an administrator from `ADMIN_EMAIL`, `ADMIN_DISPLAY_NAME` (`admin` when unset) and
+    /// `ADMIN_PASSWORD`, or the first line of standard input where that is unset.
+    CreateAdmin,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match act(cli.command.unwrap_or(Command::Serve)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            telemetry::init("checkout-api", telemetry::LogFormat::Json);
+            tracing::error!(error = &*error, "checkout-api ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn act(command: Command) -> Result<(), Box<dyn Error>> {
+    let config = CheckoutConfig::load(environment())?;
+    telemetry::init("checkout-api", config.log_format);
+    match command {
+        Command::Serve => checkout_api::run(config, shutdown::on_signals()?).await?,
+        Command::CreateAdmin => match checkout_api::create_admin(&config, new_admin()?).await? {
+            AdminCreated::Now(user_id) => {
+                tracing::info!(user.id = %user_id, "the administrator was made");
+            }
+            AdminCreated::Before => tracing::info!("the administrator was there already"),
+        },
+    }
+    Ok(())
+}
+
+fn new_admin() -> Result<NewAdmin, Box<dyn Error>> {
+    let settings = Settings::new(environment());
+    let password = match settings.optional_secret("ADMIN_PASSWORD") {
+        Some(password) => password,
+        None => first_line()?,
+    };
+    Ok(NewAdmin {
+        email: settings.required("ADMIN_EMAIL")?,
+        password,
+        display_name: settings.parsed("ADMIN_DISPLAY_NAME", "admin".to_owned())?,
+    })
+}
+
+fn first_line() -> std::io::Result<Secret> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(Secret::from(line.trim_end_matches(['\r', '\n'])))
+}
