@@ -275,3 +275,22 @@ fn no_approval_is_asked_for_while_an_earlier_attempt_may_have_taken_the_money() 
     let events = when(&mut order, returned(2, authenticated()));
     assert_eq!(names(&events), ["PaymentReturned", "PaymentAbandoned"]);
 }
+
+#[test]
+fn an_unresolved_payment_that_turns_out_approved_is_given_back_when_another_paid() {
+    let mut order = approving_order();
+    for command in [
+        not_sent(1, GatewayStep::Approve),
+        request_payment(KIM, 5),
+        ready(2),
+        returned(2, authenticated()),
+        approved(approval(1, 1)),
+        approved(approval(2, 23_000)),
+    ] {
+        when(&mut order, command);
+    }
+    assert_eq!(status(&order), OrderStatus::Paid);
+    let events = when(&mut order, approved(approval(1, 23_000)));
+    assert_eq!(names(&events), ["PaymentApproved", "RefundRequested"]);
+    assert_eq!(order.placed().unwrap().payment().unwrap().number, 2);
+}
