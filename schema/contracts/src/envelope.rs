@@ -154,11 +154,11 @@ pub trait EventBody:
         let body_error = |source| DecodeError::Body { event_type: event_type.to_owned(), source };
         match serde_json::to_value(self).map_err(body_error)? {
             Value::Object(mut tagged) => Ok(tagged.remove(event_type).unwrap_or(Value::Null)),
-            other @ (Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Array(_)) => Ok(other),
+            // An event without fields is written as its bare name; its body is nothing.
+            Value::String(_) => Ok(Value::Null),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {
+                Ok(other)
+            }
         }
     }
 }
