@@ -70,14 +70,29 @@ pub enum PoolError {
 /// # Errors
 /// The URL cannot be read.
 pub fn postgres(url: &Secret, settings: &PoolSettings) -> Result<Pool, PoolError> {
+    postgres_tuned(url, settings, &[])
+}
+
+/// As [`postgres`], with server settings of one's own for every connection, as (name, value).
+///
+/// # Errors
+/// The URL cannot be read.
+pub fn postgres_tuned(
+    url: &Secret,
+    settings: &PoolSettings,
+    tuning: &[(&'static str, &'static str)],
+) -> Result<Pool, PoolError> {
     let mut config: tokio_postgres::Config =
         url.expose().parse().map_err(PoolError::PostgresUrl)?;
     let limit = settings.statement_timeout.as_millis();
     let given = config.get_options().unwrap_or_default();
-    let options = format!("{given} -c statement_timeout={limit}").trim_start().to_owned();
+    let mut options = format!("{given} -c statement_timeout={limit}");
+    for (name, value) in tuning {
+        options.extend([" -c ", name, "=", value]);
+    }
     config
         .application_name(settings.application_name)
-        .options(options)
+        .options(options.trim_start())
         .connect_timeout(CONNECT_WAIT_MAX)
         .keepalives_idle(SILENCE_MAX)
         .tcp_user_timeout(SILENCE_MAX);
