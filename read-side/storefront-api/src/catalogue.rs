@@ -11,6 +11,9 @@ mod statements;
 mod store;
 mod window;
 
+#[cfg(test)]
+mod plans;
+
 pub(crate) use cursor::Cursor;
 pub(crate) use query::{
     CategoryName, Filters, ListQuery, Sort, Term, offset, page_number, page_size,

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::metrics;
-use crate::read_error::ReadError;
+use crate::read_error::{ReadError, bounded};
 
 /// Longest wait for a projection (design: at most two seconds).
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -123,7 +123,7 @@ impl LookOut {
                     () = arrived => (),
                 }
             }
-            match read_checkpoints(&pool).await {
+            match bounded(read_checkpoints(&pool)).await {
                 Ok(checkpoints) => {
                     self.0.checkpoints.send_replace(checkpoints);
                 }

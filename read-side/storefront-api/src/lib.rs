@@ -11,6 +11,8 @@ mod freshness;
 mod http;
 mod metrics;
 mod own;
+#[cfg(test)]
+mod plan;
 mod read_error;
 mod run;
 mod state;

@@ -7,6 +7,9 @@ mod carts;
 mod orders;
 mod rows;
 
+#[cfg(test)]
+mod plans;
+
 use deadpool_postgres::Pool;
 use service_kit::problem::Problem;
 use service_kit::vault::Vault;

@@ -1,13 +1,26 @@
-//! Why a question could not be answered, and what the client is told about it.
+//! Why a question could not be answered, how long one may take, and what the client is told.
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use contracts::money::NegativeAmount;
 use deadpool_postgres::PoolError;
 use service_kit::problem::Problem;
 use service_kit::vault::VaultError;
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
+
+/// Longest wait for an answer of the database: for a connection and for its statements. A network
+/// that carries nothing any more is noticed here and not by the server's own limit.
+pub(crate) const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What `read` finds, or [`ReadError::Silence`] after [`ANSWER_WAIT_MAX`].
+pub(crate) async fn bounded<T>(
+    read: impl Future<Output = Result<T, ReadError>>,
+) -> Result<T, ReadError> {
+    timeout(ANSWER_WAIT_MAX, read).await.unwrap_or(Err(ReadError::Silence))
+}
 
 /// A read that failed.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +28,9 @@ pub(crate) enum ReadError {
     /// No connection within the pool's bounds.
     #[error("get a database connection")]
     Connection(#[from] PoolError),
+    /// The database did not answer within [`ANSWER_WAIT_MAX`].
+    #[error("hear from the database in time")]
+    Silence,
     /// The database refused or lost the statement.
     #[error("query the read models")]
     Query(#[from] tokio_postgres::Error),
@@ -33,7 +49,7 @@ impl ReadError {
     /// Whether the database is away or overloaded, so that the same question may be answered later.
     fn is_passing(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::Vault(VaultError::Keys(_)) => true,
+            Self::Connection(_) | Self::Silence | Self::Vault(VaultError::Keys(_)) => true,
             Self::Query(error) => match error.code() {
                 Some(state) => is_passing_state(state),
                 None => {

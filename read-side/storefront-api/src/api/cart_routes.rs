@@ -9,6 +9,7 @@ use super::Tag;
 use super::models::CartView;
 use crate::http;
 use crate::own::Own;
+use crate::read_error::bounded;
 
 /// The caller's carts.
 pub(crate) struct CartApi {
@@ -67,7 +68,7 @@ impl CartApi {
         min_event_position: Header<Option<String>>,
     ) -> Result<http::Own<CartView>, Problem> {
         let freshness = self.own.wait_for_cart(min_event_position.0.as_deref()).await?;
-        let (cart, version) = self.own.cart(caller.0.user_id, kind.0.into()).await?;
+        let (cart, version) = bounded(self.own.cart(caller.0.user_id, kind.0.into())).await?;
         Ok(http::Own::versioned(&cart, version, freshness))
     }
 }

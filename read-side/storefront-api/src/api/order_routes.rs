@@ -12,6 +12,7 @@ use super::models::{OrderDetail, OrderPage, OrderStatus, PaymentView};
 use crate::catalogue::{page_number, page_size};
 use crate::http::{self, Conditions};
 use crate::own::Own;
+use crate::read_error::bounded;
 
 /// The caller's orders.
 pub(crate) struct OrderApi {
@@ -46,7 +47,7 @@ impl OrderApi {
     ) -> Result<http::Own<OrderPage>, Problem> {
         let (page, size) = (page_number(page.0)?, page_size(size.0)?);
         let freshness = self.own.wait_for_orders(min_event_position.0.as_deref()).await?;
-        let orders = self.own.orders(caller.0.user_id, status.0, page, size).await?;
+        let orders = bounded(self.own.orders(caller.0.user_id, status.0, page, size)).await?;
         Ok(http::Own::new(&orders, &Conditions::of(request), freshness))
     }
 
@@ -64,7 +65,7 @@ impl OrderApi {
         min_event_position: Header<Option<String>>,
     ) -> Result<http::Own<OrderDetail>, Problem> {
         let freshness = self.own.wait_for_orders(min_event_position.0.as_deref()).await?;
-        let found = self.own.order(caller.0.user_id, order_id.0).await?;
+        let found = bounded(self.own.order(caller.0.user_id, order_id.0)).await?;
         let (order, version) = found.ok_or_else(not_found)?;
         Ok(http::Own::versioned(&order, version, freshness))
     }
@@ -83,7 +84,7 @@ impl OrderApi {
         min_event_position: Header<Option<String>>,
     ) -> Result<http::Own<PaymentView>, Problem> {
         let freshness = self.own.wait_for_orders(min_event_position.0.as_deref()).await?;
-        let found = self.own.payment(caller.0.user_id, order_id.0).await?;
+        let found = bounded(self.own.payment(caller.0.user_id, order_id.0)).await?;
         let (payment, version) = found.ok_or_else(not_found)?;
         let Some(payment) = payment else {
             let detail = "no payment was requested for this order";

@@ -158,10 +158,12 @@ impl Filters {
 
     /// Whether these are more than a category and its offers, so that totals must be counted.
     pub(crate) fn are_free(&self) -> bool {
-        self.keyword.is_some()
-            || self.brand.is_some()
-            || self.price_min.is_some()
-            || self.price_max.is_some()
+        self.are_a_search() || self.price_min.is_some() || self.price_max.is_some()
+    }
+
+    /// Whether something is searched for, so that matches are few.
+    pub(crate) fn are_a_search(&self) -> bool {
+        self.keyword.is_some() || self.brand.is_some()
     }
 }
 

@@ -11,6 +11,7 @@ use super::query::{Filters, ListQuery, Place, Sort, offset};
 use super::search;
 
 const LIST: &str = include_str!("list.sql");
+const SEARCH: &str = include_str!("search.sql");
 const COUNT: &str = include_str!("count.sql");
 const KEYWORD: &str = include_str!("keyword.sql");
 /// The pseudo-category that holds every item.
@@ -82,7 +83,8 @@ pub(crate) fn list(query: &ListQuery) -> Statement {
             format!("\n  and  ({key}, item_id) {beyond} (${key_at}, ${id_at})")
         }
     };
-    statement.text = LIST
+    let template = if query.filters.are_a_search() { SEARCH } else { LIST };
+    statement.text = template
         .replace("{key}", key)
         .replace("{direction}", direction)
         .replace("{filters}", &filters)

@@ -18,7 +18,7 @@ use super::store::Store;
 use crate::config::Switch;
 use crate::http::Finished;
 use crate::metrics;
-use crate::read_error::ReadError;
+use crate::read_error::{ReadError, bounded};
 
 /// How long a body is kept. A changed price must be visible within a second on every node, and no
 /// node hears of the change yet; at the size planned for, a second still spares most questions.
@@ -84,7 +84,7 @@ impl Window {
         is_urgent: bool,
     ) -> Result<Arc<Finished>, Problem> {
         let asked = query.clone();
-        let build = async { Box::pin(self.store.list(asked)).await };
+        let build = async { Box::pin(bounded(self.store.list(asked))).await };
         if !query.is_cached() {
             metrics::built("list_uncached");
             return Ok(Arc::new(Finished::new(build.await?)));
@@ -94,14 +94,16 @@ impl Window {
 
     /// The body of the main page.
     pub(crate) async fn main_page(&self, is_urgent: bool) -> Result<Arc<Finished>, Problem> {
-        self.present(Question::Main, is_urgent, async { Box::pin(self.store.main_page()).await })
-            .await
+        self.present(Question::Main, is_urgent, async {
+            Box::pin(bounded(self.store.main_page())).await
+        })
+        .await
     }
 
     /// The body of the categories.
     pub(crate) async fn categories(&self, is_urgent: bool) -> Result<Arc<Finished>, Problem> {
         self.present(Question::Categories, is_urgent, async {
-            Box::pin(self.store.categories()).await
+            Box::pin(bounded(self.store.categories())).await
         })
         .await
     }
@@ -109,7 +111,7 @@ impl Window {
     /// The body of one product page, or `None` when there is no such item.
     pub(crate) async fn detail(&self, item_id: Uuid, is_urgent: bool) -> Result<Kept, Problem> {
         self.find(Question::Detail(item_id), is_urgent, async {
-            Box::pin(self.store.detail(item_id)).await
+            Box::pin(bounded(self.store.detail(item_id))).await
         })
         .await
     }

@@ -12,7 +12,7 @@ use service_kit::shutdown::{self, ShutdownTrigger};
 use service_kit::tokens::{AccessTokens, Role};
 use service_kit::vault::{MasterKey, Vault};
 use storefront_api::{StorefrontConfig, Switch, assemble};
-use testkit::TestDatabase;
+use testkit::{ChaosProxy, TestDatabase};
 use uuid::Uuid;
 
 use contracts::UserId;
@@ -32,18 +32,28 @@ pub(crate) struct TestApp {
 impl TestApp {
     /// The API as it is configured by default.
     pub(crate) async fn start() -> Self {
-        Self::start_with(Switch::On).await
+        let db = TestDatabase::fresh().await;
+        let url = db.url.clone();
+        Self::over(db, url, Switch::On)
     }
 
     /// The API that asks the database for everything.
     pub(crate) async fn start_uncached() -> Self {
-        Self::start_with(Switch::Off).await
+        let db = TestDatabase::fresh().await;
+        let url = db.url.clone();
+        Self::over(db, url, Switch::Off)
     }
 
-    async fn start_with(cache: Switch) -> Self {
+    /// The API with a proxy between it and its database.
+    pub(crate) async fn start_behind_proxy() -> (ChaosProxy, Self) {
         let db = TestDatabase::fresh().await;
+        let (proxy, url) = ChaosProxy::before(&db.url).await;
+        (proxy, Self::over(db, url, Switch::Off))
+    }
+
+    fn over(db: TestDatabase, url: String, cache: Switch) -> Self {
         let mut config = StorefrontConfig::load(|name| match name {
-            "DATABASE_URL" => Some(db.url.clone()),
+            "DATABASE_URL" => Some(url.clone()),
             "ACCESS_TOKEN_KEY" => Some(ACCESS_TOKEN_KEY.to_owned()),
             "MASTER_KEY" => Some(MASTER_KEY.to_owned()),
             _ => None,
