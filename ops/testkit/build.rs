@@ -22,11 +22,8 @@ fn main() -> io::Result<()> {
         }
     }
     let digest = hasher.finish();
-    #[expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
-    {
-        println!("cargo::rerun-if-changed={}", folder.display());
-        println!("cargo::rustc-env=MIGRATIONS_DIGEST={digest:016x}");
-        println!("cargo::rustc-env=MIGRATIONS_COUNT={count}");
-    }
+    println!("cargo::rerun-if-changed={}", folder.display());
+    println!("cargo::rustc-env=MIGRATIONS_DIGEST={digest:016x}");
+    println!("cargo::rustc-env=MIGRATIONS_COUNT={count}");
     Ok(())
 }

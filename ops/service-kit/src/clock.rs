@@ -117,7 +117,7 @@ mod tests {
     #[tokio::test]
     async fn a_sleeper_wakes_when_its_time_has_come_and_not_before() {
         let clock = ManualClock::at(noon());
-        let mut nap = clock.sleep(Duration::from_secs(3600));
+        let mut nap = clock.sleep(Duration::from_hours(1));
         assert_eq!(clock.sleepers(), 1);
 
         clock.advance(Duration::from_secs(3599));
@@ -131,8 +131,8 @@ mod tests {
     #[tokio::test]
     async fn an_advance_before_the_first_poll_counts() {
         let clock = ManualClock::at(noon());
-        let nap = clock.sleep(Duration::from_secs(60));
-        clock.advance(Duration::from_secs(60));
+        let nap = clock.sleep(Duration::from_mins(1));
+        clock.advance(Duration::from_mins(1));
         nap.await;
     }
 

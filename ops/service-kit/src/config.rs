@@ -86,9 +86,12 @@ impl ConfigError {
     }
 }
 
+/// Where a setting's value comes from, by its name.
+type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// Reads settings by name from a lookup. An empty value counts as absent.
 pub struct Settings<'a> {
-    lookup: Box<dyn Fn(&str) -> Option<String> + 'a>,
+    lookup: Box<Lookup<'a>>,
 }
 
 impl<'a> Settings<'a> {

@@ -25,7 +25,7 @@ use crate::problem::Problem;
 
 /// How long an access token is good for: it is verified without a look-up, so this is also how long
 /// a stolen one works when Redis is away.
-pub const ACCESS_LIFETIME: Duration = Duration::from_secs(30 * 60);
+pub const ACCESS_LIFETIME: Duration = Duration::from_mins(30);
 /// Shortest signing key accepted, in bytes: the digest's own length (RFC 7518, 3.2).
 pub const KEY_BYTES_MIN: usize = 32;
 /// Longest token looked at, in bytes; ours have about 300.

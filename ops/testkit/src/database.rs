@@ -28,7 +28,7 @@ const TEMPLATE_LOCK: i64 = 0x7069_6c6c_6976;
 /// Connections a test may hold at once through [`TestDatabase::pool`].
 const POOL_SIZE: usize = 16;
 /// Longer than any honest statement of a test, short enough to end a deadlocked one.
-const STATEMENT_WAIT_MAX: Duration = Duration::from_secs(60);
+const STATEMENT_WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// A database of one test. Dropped at its end, with every session that is still in it.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use crate::eventually::found_within;
 use crate::process::{self, Service, free_port, signal};
 
 /// How long a server may take to answer after its start; recovery after a crash is part of it.
-const READY_WAIT_MAX: Duration = Duration::from_secs(60);
+const READY_WAIT_MAX: Duration = Duration::from_mins(1);
 /// How long a server left behind may take to end.
 const ORPHAN_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often another port is tried when the one found was taken in between.

@@ -1,5 +1,7 @@
 //! What no file may say, what each must begin with, and how long a document may be.
 
+use std::path::Path;
+
 /// Longest README of the whole.
 pub const README_LINES_MAX: usize = 120;
 /// Longest README of a part.
@@ -21,7 +23,7 @@ const MACHINE_PATHS: [&str; 4] = [
 /// What is wrong with the file at `path` (from the root, with `/` between).
 pub fn faults(path: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
-    if path.ends_with(".rs") {
+    if Path::new(path).extension().is_some_and(|ending| ending == "rs") {
         faults.extend(faults_of_code(path, text));
     }
     if let Some(limit) = lines_max(path) {

@@ -1,6 +1,10 @@
 //! The service kit over real sockets, a real PostgreSQL and a real Redis.
 
+#[cfg(test)]
 mod http;
+#[cfg(test)]
 mod openapi;
+#[cfg(test)]
 mod pools;
+#[cfg(test)]
 mod vault;

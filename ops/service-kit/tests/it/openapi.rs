@@ -26,6 +26,7 @@ struct Line {
     quantity: u32,
 }
 
+#[expect(clippy::unused_async, reason = "poem-openapi wants operations async")]
 #[OpenApi]
 impl Api {
     /// Adds a line.

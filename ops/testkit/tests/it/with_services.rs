@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use testkit::{POSTGRES_VARIABLE, REDIS_VARIABLE, eventually};
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 fn with_services(home: &TempDir, script: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_with-services"));

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use tidy::dependencies::{Edge, Kind, Member, violations};
 
+use crate::workspace::root;
+
 fn metadata() -> Metadata {
     // Without the dependencies of dependencies: what our manifests say is what the rule is about.
-    MetadataCommand::new().manifest_path(crate::root().join("Cargo.toml")).no_deps().exec().unwrap()
+    MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap()
 }
 
 fn folder(package: &Package) -> String {
     let folder = package.manifest_path.parent().unwrap().as_std_path().canonicalize().unwrap();
-    folder.strip_prefix(crate::root()).unwrap().to_str().unwrap().to_owned()
+    folder.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()
 }
 
 fn edges(metadata: &Metadata) -> Vec<Edge> {
@@ -26,9 +28,10 @@ fn edges(metadata: &Metadata) -> Vec<Edge> {
             from: from.clone(),
             to: dependency.name.clone(),
             to_folder: folders.get(&dependency.name).cloned(),
-            kind: match dependency.kind {
-                DependencyKind::Development => Kind::Development,
-                _ => Kind::Normal,
+            kind: if dependency.kind == DependencyKind::Development {
+                Kind::Development
+            } else {
+                Kind::Normal
             },
         };
         package.dependencies.iter().map(edge).collect::<Vec<_>>()

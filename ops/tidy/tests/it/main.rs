@@ -1,11 +1,8 @@
 //! The house rules over this workspace.
 
+#[cfg(test)]
 mod dependencies;
+#[cfg(test)]
 mod texts;
-
-use std::path::{Path, PathBuf};
-
-/// The folder that holds the workspace.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
+#[cfg(test)]
+mod workspace;
