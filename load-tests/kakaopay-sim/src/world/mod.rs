@@ -7,6 +7,8 @@
 mod checkout;
 mod recurring;
 mod refund;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

@@ -321,6 +321,25 @@ async fn the_same_thing_twice_at_once_is_refused() {
     assert_eq!((totals.charges, totals.cancels), (4, 1));
 }
 
+/// Twenty approvals of one payment at once, without a hold: exactly one goes through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_approvals_at_once_one_goes_through() {
+    let shop = Shop::open().await;
+    let request = shop.authenticated(ONE_TIME).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (client, request) = (shop.client.clone(), request.clone());
+        calls.spawn(async move { client.approve(&request, None).await });
+    }
+    let answers = calls.join_all().await;
+    let (paid, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!(paid.len(), 1);
+    for answer in refused {
+        assert!(matches!(declined(answer), -702 | -785));
+    }
+    assert_eq!(shop.sim.ledger().totals.charges, 1);
+}
+
 #[tokio::test]
 async fn a_locked_account_leaves_the_payment_open() {
     let shop = Shop::open().await;
