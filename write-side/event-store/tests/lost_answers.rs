@@ -1,0 +1,185 @@
+//! A connection lost while its commit is under way: the outcome is found out, never guessed.
+//!
+//! A gate in the database (a trigger that runs at commit and waits for an advisory lock) holds the
+//! commit until the test lets it go on, so each schedule is exact. Without `Single::resolve`
+//! (checked by answering `OutcomeUnknown` at once) every test here fails; with a resolve that only
+//! asks whether the events are there, `a_commit_still_under_way_is_waited_for` writes them twice.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::{CommandContext, PgEventStore, Recorded, StoreSizes};
+use service_kit::config::Secret;
+use support::{PATIENT, Tally, TallyClosed, TallyCommand, executor, keyed, plain};
+use testkit::{ChaosProxy, TestDatabase, eventually};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+const SOON: Duration = Duration::from_secs(10);
+const GATE: i64 = 4711;
+
+type Dispatched = Result<Recorded<Tally>, event_store::DispatchError<TallyClosed>>;
+
+struct World {
+    database: TestDatabase,
+    proxy: ChaosProxy,
+    store: Arc<PgEventStore>,
+    /// Holds the gate shut.
+    keeper: deadpool_postgres::Client,
+    id: Uuid,
+}
+
+impl World {
+    /// A store behind a proxy, and a gate before every commit that writes events.
+    async fn with_gate_shut() -> Self {
+        let database = TestDatabase::fresh().await;
+        let keeper = database.client().await;
+        keeper
+            .batch_execute(
+                "create function wait_at_gate() returns trigger language plpgsql as $$
+                 begin
+                   perform pg_advisory_xact_lock_shared(4711);
+                   return null;
+                 end $$;
+                 create constraint trigger gate after insert on events
+                 deferrable initially deferred for each row execute function wait_at_gate()",
+            )
+            .await
+            .unwrap();
+        keeper.execute("select pg_advisory_lock($1)", &[&GATE]).await.unwrap();
+        let (proxy, url) = ChaosProxy::before(&database.url).await;
+        let store = PgEventStore::open(&Secret::new(url), StoreSizes::default()).unwrap();
+        Self { database, proxy, store, keeper, id: Uuid::now_v7() }
+    }
+
+    fn raise(&self, context: CommandContext<Tally>) -> JoinHandle<Dispatched> {
+        let (executor, id) = (executor(&self.store, PATIENT), self.id);
+        tokio::spawn(async move {
+            executor.dispatch(id, TallyCommand::Raise(vec![1, 2]), context).await
+        })
+    }
+
+    /// Returns the backend that waits at the gate, once one does.
+    async fn arrived_at_gate(&self) -> i32 {
+        let look = "select pid from pg_locks where locktype = 'advisory' and not granted \
+                    and objid = 4711 limit 1";
+        eventually(SOON, || async {
+            self.keeper.query_opt(look, &[]).await.unwrap().map(|row| row.get(0))
+        })
+        .await
+    }
+
+    async fn open_gate(&self) {
+        self.keeper.execute("select pg_advisory_unlock($1)", &[&GATE]).await.unwrap();
+    }
+
+    async fn terminate(&self, pid: i32) {
+        self.keeper.execute("select pg_terminate_backend($1)", &[&pid]).await.unwrap();
+    }
+
+    async fn written(&self) -> i64 {
+        let count = "select count(*) from events where aggregate_id = $1";
+        let client = self.database.client().await;
+        client.query_one(count, &[&self.id.to_string()]).await.unwrap().get(0)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_was_cut_off_is_recognised() {
+    let mut world = World::with_gate_shut().await;
+    let dispatched = world.raise(plain());
+    world.arrived_at_gate().await;
+    world.proxy.cut().await;
+    world.open_gate().await;
+    eventually(SOON, || async { (world.written().await == 2).then_some(()) }).await;
+    world.proxy.pass().await;
+
+    let recorded = dispatched.await.unwrap().unwrap();
+
+    assert_eq!((recorded.version, recorded.replayed), (2, None));
+    assert!(recorded.position.is_some());
+    assert_eq!(world.written().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_still_under_way_is_waited_for() {
+    let mut world = World::with_gate_shut().await;
+    let dispatched = world.raise(plain());
+    world.arrived_at_gate().await;
+    world.proxy.cut().await;
+    world.proxy.pass().await;
+    // The second hearing waits at the primary key for the first.
+    let waits = "select 1 from pg_locks where locktype = 'transactionid' and not granted";
+    eventually(SOON, || async { world.keeper.query_opt(waits, &[]).await.unwrap() }).await;
+    world.open_gate().await;
+
+    let recorded = dispatched.await.unwrap().unwrap();
+
+    assert_eq!(recorded.version, 2);
+    assert_eq!(world.written().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_died_with_its_backend_is_made_again() {
+    let world = World::with_gate_shut().await;
+    let dispatched = world.raise(plain());
+    let first = world.arrived_at_gate().await;
+    world.terminate(first).await;
+    let second = eventually(SOON, || async {
+        let pid = world.arrived_at_gate().await;
+        (pid != first).then_some(pid)
+    })
+    .await;
+    assert_ne!(first, second);
+    world.open_gate().await;
+
+    let recorded = dispatched.await.unwrap().unwrap();
+
+    assert_eq!((recorded.version, recorded.state.sum), (2, 3));
+    assert_eq!(world.written().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_of_the_lost_commit_is_our_own_and_no_replay() {
+    let mut world = World::with_gate_shut().await;
+    let dispatched = world.raise(keyed("k", "d"));
+    world.arrived_at_gate().await;
+    world.proxy.cut().await;
+    world.open_gate().await;
+    eventually(SOON, || async { (world.written().await == 2).then_some(()) }).await;
+    world.proxy.pass().await;
+
+    let recorded = dispatched.await.unwrap().unwrap();
+
+    assert_eq!((recorded.version, recorded.replayed), (2, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_another_took_in_the_meantime_is_decided_again() {
+    let world = World::with_gate_shut().await;
+    let dispatched = world.raise(plain());
+    let first = world.arrived_at_gate().await;
+    let rival = "insert into events (aggregate_type, aggregate_id, sequence, event_type, \
+                 event_version, payload, metadata) \
+                 values ('tally', $1, 1, 'TallyRaised', '1', '{\"by\": 10}', '{}')";
+    let (client, id) = (world.database.client().await, world.id.to_string());
+    // Waits at the primary key for ours, and goes first when ours dies.
+    let rival = tokio::spawn(async move { client.execute(rival, &[&id]).await });
+    let waits = "select 1 from pg_locks where locktype = 'transactionid' and not granted";
+    eventually(SOON, || async { world.keeper.query_opt(waits, &[]).await.unwrap() }).await;
+    world.terminate(first).await;
+    eventually(SOON, || async {
+        let pid = world.arrived_at_gate().await;
+        (pid != first).then_some(())
+    })
+    .await;
+    world.open_gate().await;
+    rival.await.unwrap().unwrap();
+
+    let recorded = dispatched.await.unwrap().unwrap();
+
+    assert_eq!((recorded.version, recorded.state.sum), (3, 13));
+    assert_eq!(world.written().await, 3);
+}
