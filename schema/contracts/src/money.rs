@@ -54,6 +54,7 @@ impl Won {
     ///
     /// A tax-free part larger than the total counts as the total (the tax is then zero). The
     /// formula is KakaoPay's default for an absent `vat_amount`.
+    #[must_use]
     pub fn vat_included(self, tax_free: Self) -> Self {
         let taxed = self.checked_sub(tax_free).unwrap_or(Self::ZERO);
         Self(divide_half_up(i128::from(taxed.0), 11))

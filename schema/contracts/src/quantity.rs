@@ -25,6 +25,7 @@ impl Quantity {
 
     /// The sum of two quantities, cut at [`Quantity::MAX`]. Compare with the plain sum to learn
     /// whether it was cut.
+    #[must_use]
     pub fn capped_add(self, other: Self) -> Self {
         Self((self.0 + other.0).min(Self::MAX))
     }
