@@ -52,7 +52,7 @@ pub struct WorkerConfig {
     pub relay: RelayPolicy,
     /// When calls and look-ups are tried again.
     pub retries: RetryPolicy,
-    /// `RELAY_LEASE_MS`: how long a claimed row is ours; 45,000 when unset.
+    /// `RELAY_LEASE_MS`: how long a row stays claimed after its worker died; 10,000 when unset.
     pub lease: Duration,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
@@ -122,7 +122,7 @@ impl WorkerConfig {
             gateway: gateway(&settings)?,
             relay: relay(&settings)?,
             retries: RetryPolicy::default(),
-            lease: millis(&settings, "RELAY_LEASE_MS", Duration::from_secs(45))?,
+            lease: millis(&settings, "RELAY_LEASE_MS", Duration::from_secs(10))?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
         };
         config.check()?;
@@ -142,20 +142,23 @@ impl WorkerConfig {
                 "expected more than KAKAOPAY_CONNECT_TIMEOUT_MS",
             ));
         }
-        // Under one lease a row may be looked up and then called, and its settlement stored.
+        if self.lease < LEASE_MIN {
+            return Err(ConfigError::invalid("RELAY_LEASE_MS", "expected at least 1000"));
+        }
+        // A row under way at the end may be looked up and then called, and must be written down.
         let longest = (call_timeout * 2) + checkout.place_wait + look_up.place_wait;
-        if self.lease < longest + STORING_MAX {
+        if self.relay.drain < longest {
             return Err(ConfigError::invalid(
-                "RELAY_LEASE_MS",
-                "expected more than two calls, their waits and ten seconds",
+                "KAKAOPAY_CALL_TIMEOUT_MS",
+                "expected two calls and their waits to fit the time to drain",
             ));
         }
         Ok(())
     }
 }
 
-/// What storing a settlement may take while a lease is held.
-const STORING_MAX: Duration = Duration::from_secs(10);
+/// A lease shorter than a slow database's pause would be lost by workers that are fine.
+const LEASE_MIN: Duration = Duration::from_secs(1);
 
 fn gateway(settings: &Settings<'_>) -> Result<GatewayPolicy, ConfigError> {
     let default = GatewayPolicy::default();
@@ -219,12 +222,17 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_shorter_than_the_calls_under_it_is_refused() {
-        let short = |name: &str| match name {
-            "RELAY_LEASE_MS" => Some("20000".to_owned()),
-            _ => table(name),
-        };
-        let error = WorkerConfig::load(short).unwrap_err();
-        assert!(error.to_string().starts_with("RELAY_LEASE_MS: "), "{error}");
+    fn settings_that_do_not_fit_each_other_are_refused() {
+        for (wrong, value, named) in [
+            ("RELAY_LEASE_MS", "500", "RELAY_LEASE_MS: "),
+            ("KAKAOPAY_CONNECT_TIMEOUT_MS", "12000", "KAKAOPAY_CALL_TIMEOUT_MS: "),
+            ("KAKAOPAY_CALL_TIMEOUT_MS", "20000", "KAKAOPAY_CALL_TIMEOUT_MS: "),
+        ] {
+            let lookup = |name: &str| {
+                if name == wrong { Some(value.to_owned()) } else { table(name) }
+            };
+            let error = WorkerConfig::load(lookup).unwrap_err();
+            assert!(error.to_string().starts_with(named), "{error}");
+        }
     }
 }

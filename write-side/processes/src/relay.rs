@@ -96,6 +96,9 @@ impl Relay {
     /// Carries out rows until `shutdown`, then lets those under way end.
     pub async fn run(self, shutdown: Shutdown) -> Drained {
         let mut under_way = JoinSet::new();
+        // Its task ends with this value, so nobody renews the leases of a relay that is gone.
+        let mut heart = JoinSet::new();
+        heart.spawn(beat(self.rows.clone(), Arc::clone(&self.clock)));
         while !shutdown.is_requested() {
             // Registered before looking, so that a row recorded in between wakes us.
             let woken = self.wake_up.0.notified();
@@ -172,6 +175,16 @@ const COUNT_PAUSE: Duration = Duration::from_secs(7);
 
 /// Every state in which a row can stand; absent ones are shown as zero.
 const STATES: [&str; 6] = ["ready", "in_flight", "waiting", "unknown", "dead", "held"];
+
+/// Keeps the leases alive, for as long as it is polled.
+async fn beat(rows: Rows, clock: SharedClock) {
+    loop {
+        clock.sleep(rows.renewal_pause()).await;
+        if let Err(error) = rows.renew().await {
+            tracing::warn!(error = %with_causes(&error), "failed to renew leases");
+        }
+    }
+}
 
 fn show(counts: &[(String, u32, Duration)]) {
     for state in STATES {

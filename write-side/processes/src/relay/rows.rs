@@ -159,6 +159,23 @@ impl Rows {
         self.write(row, include_str!("sql/finish.sql"), &[]).await
     }
 
+    /// Keeps the leases of all our rows alive. A worker that dies stops doing so, and its rows are
+    /// free after one lease.
+    ///
+    /// # Errors
+    /// The database is away; then the leases run out unless it comes back in time.
+    pub async fn renew(&self) -> Result<(), RowError> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(include_str!("sql/renew.sql")).await?;
+        client.execute(&statement, &[&self.owner, &millis(self.lease)]).await?;
+        Ok(())
+    }
+
+    /// How long to wait between two renewals: two may fail before a lease runs out.
+    pub fn renewal_pause(&self) -> Duration {
+        self.lease / 3
+    }
+
     /// How many rows stand in which state, and the age of the oldest of each.
     ///
     /// # Errors

@@ -1,0 +1,81 @@
+//! Unpaid orders expire when their time is over, and no order whose money may be moving does.
+
+use chrono::TimeDelta;
+use contracts::events::OrderKind;
+use domain::order::OrderStatus;
+use kakaopay_sim::{Fault, FaultScript, Operation, When};
+use processes::schedule::Jobs;
+use service_kit::clock::ManualClock;
+use service_kit::shutdown::Shutdown;
+use testkit::eventually;
+
+use crate::world::{PATIENCE, World, clock};
+
+/// The schedule's jobs, as of `ahead` from now.
+fn jobs(world: &World, ahead: TimeDelta) -> Jobs {
+    Jobs {
+        pool: world.db.pool.clone(),
+        store: world.store.clone(),
+        orders: world.orders.clone(),
+        clock: ManualClock::at(clock().now() + ahead).shared(),
+        shutdown: Shutdown::never(),
+    }
+}
+
+async fn indexed(world: &World, rows: i64) {
+    eventually(PATIENCE, || async {
+        (world.number("select count(*) from order_expiry").await == rows).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_nobody_pays_expires_in_its_time() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, false).await;
+    world.page_of(order).await;
+    indexed(&world, 1).await;
+    assert_eq!(jobs(&world, TimeDelta::minutes(14)).expire_orders().await.unwrap(), 0);
+    assert_eq!(jobs(&world, TimeDelta::minutes(16)).expire_orders().await.unwrap(), 1);
+    world.becomes(order, OrderStatus::Expired).await;
+    assert_eq!(jobs(&world, TimeDelta::minutes(16)).expire_orders().await.unwrap(), 0);
+    indexed(&world, 0).await;
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_with_an_approval_under_way_is_left_alone() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, false).await;
+    world.page_of(order).await;
+    indexed(&world, 1).await;
+    let held = FaultScript::of(Operation::Approve, When::Always, Fault::CommitThenHold);
+    world.sim.set_faults(held);
+    world.pay(order).await;
+    world.sim.calls_reach(Operation::Approve, 1).await;
+    assert_eq!(jobs(&world, TimeDelta::minutes(20)).expire_orders().await.unwrap(), 0);
+    assert_eq!(world.number("select count(*) from order_expiry").await, 1, "asked again later");
+
+    world.sim.clear_faults();
+    world.is_paid_once(order).await;
+    indexed(&world, 0).await;
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_asks_for_any_more_is_removed() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, false).await;
+    world.pay(order).await;
+    world.is_paid_once(order).await;
+    world.is_idle().await;
+    let kept = jobs(&world, TimeDelta::zero()).clean_up().await.unwrap();
+    assert_eq!(kept, 0, "nothing is old yet");
+    // Two settlements told, two rows carried out.
+    assert_eq!(jobs(&world, TimeDelta::days(31)).clean_up().await.unwrap(), 4);
+    assert_eq!(world.number("select count(*) from outbox_done").await, 0);
+    worker.stop().await.unwrap();
+}

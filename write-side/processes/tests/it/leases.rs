@@ -1,0 +1,80 @@
+//! Two relays and one outbox: a row has one worker at a time, and a worker that lost its lease
+//! records nothing.
+//!
+//! Without `fence` in the statements of `relay/sql` (checked by comparing the id alone) the zombie
+//! here takes the row out of the outbox under the other worker's hands.
+
+use std::time::Duration;
+
+use contracts::events::OrderKind;
+use kakaopay_sim::Operation;
+use processes::relay::rows::{PutOff, RowError};
+use processes::relay::settlement::Settlement;
+use serde_json::json;
+
+use crate::world::{World, clock};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_records_nothing() {
+    let world = World::new().await;
+    world.place(OrderKind::OneOff, false).await;
+    let (zombie, heir) = (world.rows("zombie"), world.rows("heir"));
+    let row = zombie.claim(10).await.unwrap().pop().expect("a row to claim");
+    assert!(heir.claim(10).await.unwrap().is_empty(), "leased to another");
+
+    world.leases_run_out().await;
+    let taken_over = heir.claim(10).await.unwrap().pop().expect("the lease ran out");
+    assert_eq!((taken_over.id, taken_over.fence), (row.id, row.fence + 1));
+
+    let settlement = Settlement::NotSent { at: clock().now() };
+    let lost = |result: Result<(), RowError>| matches!(result, Err(RowError::LeaseLost));
+    assert!(lost(zombie.store_request(&row, &json!({})).await));
+    assert!(lost(zombie.store_outcome(&row, &settlement, None).await));
+    let pause = Duration::ZERO;
+    assert!(lost(zombie.put_off(&row, PutOff::Waiting, pause, true, "").await));
+    assert!(lost(zombie.bury(&row, "").await));
+    assert!(lost(zombie.finish(&row).await));
+
+    // Not even when the same worker claims again: the fence is the claim's, not the worker's.
+    world.leases_run_out().await;
+    let again = zombie.claim(10).await.unwrap().pop().expect("the lease ran out again");
+    assert!(lost(zombie.finish(&row).await));
+    zombie.store_outcome(&again, &settlement, None).await.unwrap();
+    zombie.finish(&again).await.unwrap();
+    assert_eq!(world.outbox_rows().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_lives_as_long_as_its_worker_renews_it() {
+    let world = World::new().await;
+    world.place(OrderKind::OneOff, false).await;
+    let (worker, other) = (world.rows("worker"), world.rows("other"));
+    assert_eq!(worker.claim(10).await.unwrap().len(), 1);
+    world.leases_run_out().await;
+    worker.renew().await.unwrap();
+    assert!(other.claim(10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_call_once_for_each_order() {
+    let world = World::new().await;
+    let workers = [world.worker(), world.worker()];
+    let mut orders = Vec::new();
+    for _ in 0..10 {
+        orders.push(world.place(OrderKind::OneOff, false).await);
+    }
+    for order in &orders {
+        world.pay(*order).await;
+    }
+    for order in &orders {
+        world.is_paid_once(*order).await;
+    }
+    world.is_idle().await;
+    let ledger = world.sim.ledger();
+    assert_eq!(ledger.calls(Operation::Ready).arrived, 10);
+    assert_eq!(ledger.calls(Operation::Approve).arrived, 10);
+    assert_eq!(ledger.calls(Operation::Order).arrived, 0);
+    for worker in workers {
+        worker.stop().await.unwrap();
+    }
+}

@@ -1,0 +1,12 @@
+//! The worker against a real PostgreSQL and a simulated KakaoPay, in every way it can go wrong.
+
+mod crashes;
+mod expiry;
+mod faults;
+mod leases;
+mod nth_call;
+mod operating;
+mod ordering;
+mod reacting;
+mod stumbling;
+mod world;

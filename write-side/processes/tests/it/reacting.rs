@@ -1,0 +1,186 @@
+//! What a payment sets off happens once, however often it is heard of.
+
+use contracts::events::OrderKind;
+use contracts::{BillingKeyId, CartKind, Sealed, SubscriptionId, calendar, seals};
+use domain::order::{OrderCommand, OrderStatus};
+use domain::subscription::ActiveSubscription;
+use kakaopay_sim::{Fault, FaultScript, Operation, When};
+use testkit::eventually;
+
+use crate::world::{PATIENCE, World, clock, lines, receiver};
+
+async fn subscription(world: &World, id: SubscriptionId) -> ActiveSubscription {
+    eventually(PATIENCE, || async {
+        let loaded = world.subscriptions.load(id.uuid()).await.unwrap();
+        loaded.state.active().cloned()
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_bought_leaves_the_cart_and_the_rest_stays() {
+    let world = World::new().await;
+    for line in lines(OrderKind::OneOff) {
+        world.put_into_cart(CartKind::OneOff, line).await;
+    }
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, true).await;
+    // Added after the order was placed: not bought by it.
+    world.put_into_cart(CartKind::OneOff, lines(OrderKind::OneOff).remove(1)).await;
+    world.pay(order).await;
+    let left = eventually(PATIENCE, || async {
+        let cart = world.cart(CartKind::OneOff).await;
+        (cart.lines().len() == 1).then_some(cart)
+    })
+    .await;
+    let line = left.lines().iter().next().unwrap();
+    assert_eq!(line.item_id, lines(OrderKind::OneOff)[1].item_id);
+    assert_eq!(line.quantity.count(), 1);
+
+    // Heard of again, and again after a restart.
+    let before = world.number("select count(*) from events").await;
+    world.execute("update reaction_checkpoint set position = 0").await;
+    worker.stop().await.unwrap();
+    let worker = world.worker();
+    caught_up(&world).await;
+    assert_eq!(world.number("select count(*) from events").await, before);
+    worker.stop().await.unwrap();
+}
+
+/// Waits until every reaction has come to the end of the log.
+async fn caught_up(world: &World) {
+    eventually(PATIENCE, || async {
+        let behind = world
+            .number(
+                "select count(*) from (values ('paid_orders'), ('expiry_index')) as r (name)
+                 left join reaction_checkpoint c using (name)
+                 where coalesce(c.position, 0) < (select max(position) from events)",
+            )
+            .await;
+        (behind == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_approval_pays_a_subscription_order_and_opens_its_subscriptions() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.pay(order).await;
+    world.is_paid_once(order).await;
+    let paid = world.order(order).await;
+    let approval = paid.payment().unwrap().stage.approval().unwrap().clone();
+    let key = BillingKeyId::of(order);
+    assert_eq!(approval.billing_key, Some(key));
+
+    for line in &paid.lines {
+        let id = SubscriptionId::of(order, line.line_no);
+        let opened = subscription(&world, id).await;
+        assert_eq!(opened.billing_key, key);
+        assert_eq!(opened.unit_price, line.unit_price);
+        assert_eq!(opened.paid_on, calendar::business_date(approval.approved_at));
+        let stream = seals::subscription_stream(id);
+        let sealed = &opened.receiver;
+        let clear = world.vault.open(world.user, &stream, seals::RECEIVER, sealed).await.unwrap();
+        assert_eq!(clear, Some(receiver()));
+    }
+
+    // The key is the one KakaoPay issued, sealed, and bound to the payer's pseudonym.
+    let row = world.db.client().await;
+    let row = row.query_one("select sealed_sid, partner_user_id, state from billing_keys", &[]);
+    let row = row.await.unwrap();
+    let sealed: Sealed<String> = serde_json::from_value(row.get(0)).unwrap();
+    let stream = seals::billing_key_stream(key);
+    let sid = world.vault.open(world.user, &stream, seals::SID, &sealed).await.unwrap().unwrap();
+    let issued = &world.sim.ledger().sids[0];
+    assert_eq!((issued.sid.as_str(), issued.is_active), (sid.as_str(), true));
+    assert_eq!(row.get::<_, String>(1), issued.partner_user_id);
+    assert_eq!(row.get::<_, String>(2), "active");
+    assert!(!issued.partner_user_id.contains(&world.user.to_string()), "a pseudonym");
+
+    let clear = world
+        .number(&format!(
+            "select count(*) from outbox_done
+             where strpos(payload::text || coalesce(request::text, '') || outcome::text, '{sid}') <> 0"
+        ))
+        .await;
+    assert_eq!(clear, 0, "the key lies nowhere in clear");
+
+    let before = world.number("select count(*) from events").await;
+    world.execute("update reaction_checkpoint set position = 0").await;
+    worker.stop().await.unwrap();
+    let worker = world.worker();
+    caught_up(&world).await;
+    assert_eq!(world.number("select count(*) from events").await, before);
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recurring_approval_whose_answer_is_lost_is_paid_without_a_key() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.page_of(order).await;
+    let lost = FaultScript::of(Operation::Approve, When::First(1), Fault::CommitThenDrop);
+    world.sim.set_faults(lost);
+    world.pay(order).await;
+    world.is_paid_once(order).await;
+    let opened = subscription(&world, SubscriptionId::of(order, 1)).await;
+    assert_eq!(opened.billing_key, BillingKeyId::of(order));
+    let missing = world.number("select count(*) from billing_keys where state = 'missing'").await;
+    assert_eq!(missing, 1, "the user has to register again");
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_came_too_late_is_given_back_and_sets_nothing_off() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    let token = world.press_approve(order).await;
+    worker.stop().await.unwrap();
+    world.come_back(order, token).await;
+    // The order is decided to be over while its approval is still to be carried out, as an operator
+    // who resolves a row as not done does.
+    let at = clock().now();
+    let step = contracts::events::GatewayStep::Approve;
+    world.send(order, OrderCommand::RecordNotSent { attempt: 1, step, at }).await;
+
+    let worker = world.worker();
+    world.becomes(order, OrderStatus::Refunded).await;
+    world.is_idle().await;
+    caught_up(&world).await;
+    let charge = &world.charges(order)[0];
+    assert_eq!((charge.amount, charge.cancelled), (27_000, 27_000));
+    let opened = world.subscriptions.load(SubscriptionId::of(order, 1).uuid()).await.unwrap();
+    assert!(opened.state.active().is_none());
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_handled_is_set_aside_and_others_go_on() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let poisoned = world.place(OrderKind::Subscription, false).await;
+    world.page_of(poisoned).await;
+    world.page_of(world.place(OrderKind::OneOff, false).await).await;
+    worker.stop().await.unwrap();
+    // A payment of an order that was never placed, and one that cannot be read.
+    world
+        .execute(
+            "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version,
+                                 payload, metadata)
+             values ('order', gen_random_uuid()::text, 1, 'PaymentApproved', '1', '{}', '{}')",
+        )
+        .await;
+    let worker = world.worker();
+    world.pay(poisoned).await;
+    subscription(&world, SubscriptionId::of(poisoned, 1)).await;
+    caught_up(&world).await;
+    let parked = world.db.client().await;
+    let parked = parked.query("select name, event_type from parked_reaction order by name", &[]);
+    let names: Vec<String> = parked.await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(names, ["expiry_index", "paid_orders"], "each sets it aside for itself");
+    worker.stop().await.unwrap();
+}
