@@ -34,6 +34,7 @@ pub struct Cart {
     cart: Option<CartKey>,
     lines: Vec<CartLine>,
     bought: VecDeque<OrderId>,
+    latest_add_was_cut: bool,
 }
 
 /// One line of a cart.
@@ -60,6 +61,12 @@ impl Cart {
     /// The line of this item.
     pub fn line(&self, item_id: ItemId) -> Option<&CartLine> {
         self.lines.iter().find(|line| line.item_id == item_id)
+    }
+
+    /// Whether the latest addition brought fewer pieces than asked for, because a line has at most
+    /// [`Quantity::MAX`].
+    pub const fn latest_add_was_cut(&self) -> bool {
+        self.latest_add_was_cut
     }
 
     /// Sum of price times quantity at the prices of adding; `None` when it doesn't fit.
@@ -225,12 +232,14 @@ impl EventSourced for Cart {
                 cart,
                 item_id,
                 item_name,
-                requested: _,
+                requested,
                 quantity,
                 period,
                 unit_price,
             } => {
                 self.cart = Some(*cart);
+                let before = self.line(*item_id).map_or(0, |line| line.quantity.count());
+                self.latest_add_was_cut = quantity.count() < before + requested.count();
                 let line = CartLine {
                     item_id: *item_id,
                     item_name: item_name.clone(),

@@ -197,8 +197,14 @@ impl EventSourced for Item {
         }
         let item = self.registered().ok_or(ItemRefusal::NotFound)?;
         check_may_edit(command.by())?;
+        if let ItemCommand::PriceItem { origin_price, discount_rate, .. } = command {
+            let events = [item.reprice(origin_price)?, item.change_discount(discount_rate)];
+            return Ok(events.into_iter().flatten().collect());
+        }
         let event = match command {
-            ItemCommand::RegisterItem { .. } | ItemCommand::ImportItem { .. } => None,
+            ItemCommand::RegisterItem { .. }
+            | ItemCommand::ImportItem { .. }
+            | ItemCommand::PriceItem { .. } => None,
             ItemCommand::ChangeDetails { details, .. } => {
                 (item.details != *details).then(|| ItemEvent::DetailsChanged { details: *details })
             }

@@ -66,6 +66,16 @@ fn adding_again_adds_up_to_the_cap_and_the_newest_price_wins() {
 }
 
 #[test]
+fn the_cart_knows_whether_the_cap_cut_the_latest_addition() {
+    for (first, second, is_cut) in [(60, 39, false), (60, 40, true), (1, 1, false), (99, 1, false)]
+    {
+        let mut cart = cart_of(&[(1, first)]);
+        when(&mut cart, add(ginseng(1, second)));
+        assert_eq!(cart.latest_add_was_cut(), is_cut, "{first} and {second}");
+    }
+}
+
+#[test]
 fn a_cart_takes_a_hundred_lines_and_then_only_more_of_them() {
     let lines: Vec<_> = (0..LINES_MAX as u128).map(|number| (number, 1)).collect();
     let cart = cart_of(&lines);

@@ -65,6 +65,15 @@ pub enum ItemCommand {
         /// The new discount in tenths of a percent.
         discount_rate: DiscountRate,
     },
+    /// Sets price and discount together, so that nobody meets one without the other.
+    PriceItem {
+        /// An administrator.
+        by: Principal,
+        /// The new price before discount.
+        origin_price: Won,
+        /// The new discount in tenths of a percent.
+        discount_rate: DiscountRate,
+    },
     /// Sets where it is shown.
     RecategoriseItem {
         /// An administrator.
@@ -95,6 +104,7 @@ impl ItemCommand {
             | Self::ChangeDetails { by, .. }
             | Self::RepriceItem { by, .. }
             | Self::ChangeDiscount { by, .. }
+            | Self::PriceItem { by, .. }
             | Self::RecategoriseItem { by, .. }
             | Self::WithdrawItem { by, .. }
             | Self::RelistItem { by } => *by,

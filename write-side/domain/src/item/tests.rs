@@ -177,3 +177,18 @@ fn shoppers_do_not_edit_the_catalogue() {
     let by_shopper = ItemCommand::RegisterItem { by: KIM, report_no, details, terms };
     assert_eq!(Item::Unregistered.decide(by_shopper), Err(ItemRefusal::NotFound));
 }
+
+#[test]
+fn price_and_discount_change_together_or_not_at_all() {
+    let price = |by, price, tenths| ItemCommand::PriceItem {
+        by,
+        origin_price: won(price),
+        discount_rate: DiscountRate::try_from(tenths).unwrap(),
+    };
+    let mut item = registered();
+    let events = when(&mut item, price(ADMIN, 77_700, 333));
+    assert_eq!(events.len(), 2);
+    assert_eq!(item.decide(price(ADMIN, 77_700, 333)), Ok(vec![]));
+    assert_eq!(item.decide(price(ADMIN, 0, 0)), Err(ItemRefusal::PriceOutOfRange));
+    assert_eq!(item.decide(price(KIM, 1_000, 0)), Err(ItemRefusal::NotFound));
+}
