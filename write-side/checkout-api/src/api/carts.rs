@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use contracts::events::CartEvent;
 use contracts::{CartKey, ItemId, Position};
 use domain::cart::{AddItem, Cart, CartCommand};
 use event_store::{CommandContext, Recorded};
@@ -159,7 +160,7 @@ impl CartsApi {
             on_sale: offer.on_sale,
         };
         let command = CartCommand::AddItem { by: principal(&caller.0), cart: asked.key(), item };
-        self.edit(&asked, command, Some(item_id), &body.0).await
+        self.edit(&asked, command, &body.0).await
     }
 
     /// Change a line's quantity or period.
@@ -193,7 +194,7 @@ impl CartsApi {
         };
         let item_id = ItemId::new(item_id.0);
         let command = change_of(&asked, item_id, &body.0)?;
-        self.edit(&asked, command, Some(item_id), &body.0).await
+        self.edit(&asked, command, &body.0).await
     }
 
     /// Take an item out of a cart.
@@ -228,7 +229,7 @@ impl CartsApi {
         let item_id = ItemId::new(item_id.0);
         let by = principal(&caller.0);
         let command = CartCommand::RemoveItem { by, cart: asked.key(), item_id };
-        self.edit(&asked, command, Some(item_id), &NoBody {}).await
+        self.edit(&asked, command, &NoBody {}).await
     }
 
     /// Empty a cart.
@@ -253,7 +254,7 @@ impl CartsApi {
             if_match: if_match.0,
         };
         let command = CartCommand::ClearCart { by: principal(&caller.0), cart: asked.key() };
-        self.edit(&asked, command, None, &NoBody {}).await
+        self.edit(&asked, command, &NoBody {}).await
     }
 }
 
@@ -262,28 +263,19 @@ impl CartsApi {
         &self,
         asked: &Asked<'_>,
         command: CartCommand,
-        item_id: Option<ItemId>,
         body: &impl ToJSON,
     ) -> Result<CartAnswer, Problem> {
-        let cart = asked.key();
-        let context = CommandContext {
-            metadata: metadata(asked.caller, asked.key),
-            receipt: asked.key.map(|key| {
-                let addressed = format!(
-                    "{} {}",
-                    cart.kind.as_str(),
-                    item_id.unwrap_or(ItemId::new(Uuid::nil()))
-                );
-                let request = (addressed.as_str(), body);
-                self.0.receipt(asked.caller, asked.operation, key, request, KEEP_ANSWER)
-            }),
-            respond: None,
-            expected_version: asked.if_match,
-        };
-        let context = context
-            .answering(move |state, _events| edited(state, item_id).to_json().unwrap_or_default());
+        let (cart, edit) = (asked.key(), Edit::of(&command));
+        let mut context = CommandContext::new(metadata(asked.caller, asked.key))
+            .answering(move |state, events| edit.body(state, events).to_json().unwrap_or_default());
+        context.expected_version = asked.if_match;
+        context.receipt = asked.key.map(|key| {
+            let item = edit.item_id.map(|item_id| item_id.to_string()).unwrap_or_default();
+            let addressed = format!("{} {item}", cart.kind.as_str());
+            self.0.receipt(asked.caller, asked.operation, key, (&addressed, body), KEEP_ANSWER)
+        });
         let recorded = self.0.carts.dispatch(cart.id().uuid(), command, context).await;
-        answer(recorded.map_err(problems::of_dispatch)?, item_id)
+        answer(recorded.map_err(problems::of_dispatch)?, edit)
     }
 }
 
@@ -315,22 +307,44 @@ fn change_of(
     }
 }
 
-fn edited(cart: &Cart, item_id: Option<ItemId>) -> CartEditedBody {
-    let line = item_id.and_then(|item_id| cart.line(item_id)).map(|line| LineBody {
-        item_id: line.item_id.uuid(),
-        item_name: line.item_name.to_string(),
-        quantity: line.quantity.into(),
-        period_days: line.period.map(i64::from),
-        unit_price: line.unit_price.amount(),
-    });
-    let lines = u32::try_from(cart.lines().len()).unwrap_or(u32::MAX);
-    CartEditedBody { line, capped: false, lines }
+/// What an edit is about, for its answer.
+#[derive(Debug, Clone, Copy)]
+struct Edit {
+    item_id: Option<ItemId>,
+    is_addition: bool,
 }
 
-fn answer(recorded: Recorded<Cart>, item_id: Option<ItemId>) -> Result<CartAnswer, Problem> {
+impl Edit {
+    fn of(command: &CartCommand) -> Self {
+        let item_id = match command {
+            CartCommand::AddItem { item, .. } => Some(item.item_id),
+            CartCommand::ChangeQuantity { item_id, .. }
+            | CartCommand::ChangePeriod { item_id, .. }
+            | CartCommand::RemoveItem { item_id, .. } => Some(*item_id),
+            CartCommand::ClearCart { .. } | CartCommand::RemoveBought { .. } => None,
+        };
+        Self { item_id, is_addition: matches!(command, CartCommand::AddItem { .. }) }
+    }
+
+    fn body(self, cart: &Cart, events: &[CartEvent]) -> CartEditedBody {
+        let line = self.item_id.and_then(|item_id| cart.line(item_id)).map(|line| LineBody {
+            item_id: line.item_id.uuid(),
+            item_name: line.item_name.to_string(),
+            quantity: line.quantity.into(),
+            period_days: line.period.map(i64::from),
+            unit_price: line.unit_price.amount(),
+        });
+        // An addition that changed nothing met a full line.
+        let capped = self.is_addition && (events.is_empty() || cart.latest_add_was_cut());
+        let lines = u32::try_from(cart.lines().len()).unwrap_or(u32::MAX);
+        CartEditedBody { line, capped, lines }
+    }
+}
+
+fn answer(recorded: Recorded<Cart>, edit: Edit) -> Result<CartAnswer, Problem> {
     let replayed = recorded.replayed.is_some().then(|| REPLAYED.to_owned());
     let body = match recorded.replayed {
-        None => edited(&recorded.state, item_id),
+        None => edit.body(&recorded.state, &recorded.events),
         Some(stored) => CartEditedBody::parse_from_json(Some(stored)).map_err(|_not_ours| {
             tracing::error!("a stored answer of a cart cannot be read");
             Problem::internal_unexplained()

@@ -141,13 +141,9 @@ impl ItemsApi {
         let (Some(origin_price), Some(discount_rate)) = (origin_price, discount_rate) else {
             return Err(fields.problem());
         };
-        let (by, id) = (principal(&caller.0), ItemId::new(id.0));
-        let reprice = ItemCommand::RepriceItem { by, origin_price };
-        let repriced = self.dispatch(&caller.0, id, reprice, if_match).await?;
-        let discount = ItemCommand::ChangeDiscount { by, discount_rate };
-        let mut changed = self.dispatch(&caller.0, id, discount, IfMatch(None)).await?;
-        changed.position = changed.position.or(repriced.position);
-        answer(id, &changed)
+        let by = principal(&caller.0);
+        let command = ItemCommand::PriceItem { by, origin_price, discount_rate };
+        self.change(&caller.0, ItemId::new(id.0), command, if_match).await
     }
 }
 
@@ -159,19 +155,10 @@ impl ItemsApi {
         command: ItemCommand,
         if_match: IfMatch,
     ) -> Result<ItemAnswer, Problem> {
-        answer(id, &self.dispatch(caller, id, command, if_match).await?)
-    }
-
-    async fn dispatch(
-        &self,
-        caller: &Caller,
-        id: ItemId,
-        command: ItemCommand,
-        if_match: IfMatch,
-    ) -> Result<Recorded<Item>, Problem> {
         let mut context = CommandContext::new(metadata(caller, None));
         context.expected_version = if_match.0;
-        self.0.items.dispatch(id.uuid(), command, context).await.map_err(problems::of_dispatch)
+        let recorded = self.0.items.dispatch(id.uuid(), command, context).await;
+        answer(id, &recorded.map_err(problems::of_dispatch)?)
     }
 }
 
