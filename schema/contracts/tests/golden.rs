@@ -3,6 +3,8 @@
 //! `schema/events/` holds one file per event type and version, added and never edited. A file of
 //! the current version must encode back to itself; an older one must be brought forward.
 
+#![expect(clippy::unwrap_used, reason = "a test panics when what it builds is wrong")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -123,7 +125,11 @@ fn fields_of_a_newer_build_are_passed_over() {
                     add_fields(element, name);
                 }
             }
-            _ => {}
+            Value::Object(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_) => {}
         }
     }
     for (name, golden) in files() {

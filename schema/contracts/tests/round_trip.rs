@@ -1,5 +1,7 @@
 //! `decode(encode(e)) = e` for every event of every aggregate, whatever its fields hold.
 
+#![expect(clippy::unwrap_used, reason = "a test panics when what it builds is wrong")]
+
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::events::{
     AbandonReason, ApprovedAmount, CancelledBy, CartEvent, DeclineClass, GatewayStep, ItemDetails,

@@ -31,7 +31,7 @@ const BOUGHT_REMEMBERED_MAX: usize = 200;
 /// One cart; empty until something is put in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cart {
-    cart: Option<CartKey>,
+    key: Option<CartKey>,
     lines: Vec<CartLine>,
     bought: VecDeque<OrderId>,
     latest_add_was_cut: bool,
@@ -85,7 +85,7 @@ impl Cart {
             Principal::User(user_id) | Principal::Admin(user_id) => user_id == cart.user_id,
             Principal::System => true,
         };
-        let is_this_cart = self.cart.is_none_or(|known| known == cart);
+        let is_this_cart = self.key.is_none_or(|known| known == cart);
         if is_owner && is_this_cart { Ok(()) } else { Err(CartRefusal::NotFound) }
     }
 
@@ -237,7 +237,7 @@ impl EventSourced for Cart {
                 period,
                 unit_price,
             } => {
-                self.cart = Some(*cart);
+                self.key = Some(*cart);
                 let before = self.line(*item_id).map_or(0, |line| line.quantity.count());
                 self.latest_add_was_cut = quantity.count() < before + requested.count();
                 let line = CartLine {
@@ -253,25 +253,25 @@ impl EventSourced for Cart {
                 }
             }
             CartEvent::QuantityChanged { cart, item_id, quantity, bought_in } => {
-                self.cart = Some(*cart);
+                self.key = Some(*cart);
                 if let Some(line) = self.line_mut(*item_id) {
                     line.quantity = *quantity;
                 }
                 self.remember_bought(*bought_in);
             }
             CartEvent::PeriodChanged { cart, item_id, period } => {
-                self.cart = Some(*cart);
+                self.key = Some(*cart);
                 if let Some(line) = self.line_mut(*item_id) {
                     line.period = Some(*period);
                 }
             }
             CartEvent::ItemRemoved { cart, item_id, bought_in } => {
-                self.cart = Some(*cart);
+                self.key = Some(*cart);
                 self.lines.retain(|line| line.item_id != *item_id);
                 self.remember_bought(*bought_in);
             }
             CartEvent::Cleared { cart } => {
-                self.cart = Some(*cart);
+                self.key = Some(*cart);
                 self.lines.clear();
             }
         }

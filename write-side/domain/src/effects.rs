@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// One call to be made. The names are stored in outbox rows: they change like events do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "mail and keys will stand beside payments")]
 pub enum Effect {
     /// Ask the gateway for a payment page.
     PaymentReady(ReadyEffect),

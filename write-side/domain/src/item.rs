@@ -113,10 +113,7 @@ impl Item {
         if item.report_no != report_no {
             return Err(ItemRefusal::OtherReportNo);
         }
-        let mut events = Vec::new();
-        if item.details != details {
-            events.push(ItemEvent::DetailsChanged { details });
-        }
+        let mut events = Vec::from_iter(item.change_details(details));
         if !keep_price {
             events.extend(item.reprice(origin_price)?);
             events.extend(item.change_discount(discount_rate));
@@ -127,6 +124,10 @@ impl Item {
 }
 
 impl RegisteredItem {
+    fn change_details(&self, details: ItemDetails) -> Option<ItemEvent> {
+        (self.details != details).then_some(ItemEvent::DetailsChanged { details })
+    }
+
     fn reprice(&self, origin_price: Won) -> Result<Option<ItemEvent>, ItemRefusal> {
         check_price(origin_price)?;
         Ok((self.origin_price != origin_price).then_some(ItemEvent::Repriced { origin_price }))
@@ -205,9 +206,7 @@ impl EventSourced for Item {
             ItemCommand::RegisterItem { .. }
             | ItemCommand::ImportItem { .. }
             | ItemCommand::PriceItem { .. } => None,
-            ItemCommand::ChangeDetails { details, .. } => {
-                (item.details != *details).then(|| ItemEvent::DetailsChanged { details: *details })
-            }
+            ItemCommand::ChangeDetails { details, .. } => item.change_details(*details),
             ItemCommand::RepriceItem { origin_price, .. } => item.reprice(origin_price)?,
             ItemCommand::ChangeDiscount { discount_rate, .. } => {
                 item.change_discount(discount_rate)
@@ -242,10 +241,10 @@ impl EventSourced for Item {
         let Self::Registered(item) = self else { return };
         match event {
             ItemEvent::Registered { .. } => {}
-            ItemEvent::DetailsChanged { details } => item.details = details.clone(),
+            ItemEvent::DetailsChanged { details } => item.details.clone_from(details),
             ItemEvent::Repriced { origin_price } => item.origin_price = *origin_price,
             ItemEvent::DiscountChanged { discount_rate } => item.discount_rate = *discount_rate,
-            ItemEvent::Recategorised { categories } => item.categories = categories.clone(),
+            ItemEvent::Recategorised { categories } => item.categories.clone_from(categories),
             ItemEvent::Withdrawn { .. } => item.sale = Sale::Withdrawn,
             ItemEvent::Relisted {} => item.sale = Sale::OnSale,
         }

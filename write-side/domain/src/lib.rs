@@ -4,6 +4,7 @@
 //! the command; what must happen outside is returned as an [`Effect`] and carried out by others.
 
 pub mod cart;
+pub mod catalogue;
 pub mod effects;
 pub mod item;
 pub mod kernel;

@@ -1,5 +1,7 @@
 //! The aggregates stay usable with the framework they are carried into: its test harness runs them.
 
+#![expect(clippy::unwrap_used, reason = "a test panics when what it builds is wrong")]
+
 use contracts::events::CartEvent;
 use contracts::{CartKey, CartKind, ItemId, UserId};
 use cqrs_es::test::TestFramework;

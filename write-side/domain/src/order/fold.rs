@@ -113,7 +113,7 @@ impl PlacedOrder {
     fn fold_refund(&mut self, event: &OrderEvent) {
         if let OrderEvent::RefundRequested { refund_id, attempt, amount, tax_free, .. } = event {
             self.refunds.push(Refund {
-                refund_id: *refund_id,
+                id: *refund_id,
                 attempt: *attempt,
                 amount: *amount,
                 tax_free: *tax_free,
@@ -130,7 +130,7 @@ impl PlacedOrder {
     }
 
     fn settle_refund(&mut self, refund_id: RefundId, stage: RefundStage) {
-        let Some(refund) = self.refunds.iter_mut().find(|it| it.refund_id == refund_id) else {
+        let Some(refund) = self.refunds.iter_mut().find(|it| it.id == refund_id) else {
             return;
         };
         refund.stage = stage;

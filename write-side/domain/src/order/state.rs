@@ -168,7 +168,7 @@ pub struct Approval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refund {
     /// Which.
-    pub refund_id: RefundId,
+    pub id: RefundId,
     /// The attempt whose money it gives back.
     pub attempt: u32,
     /// How much.
@@ -259,6 +259,13 @@ impl Stage {
             | Self::Unresolved { .. } => true,
             Self::Approved(_) | Self::Declined { .. } | Self::Abandoned { .. } => false,
         }
+    }
+}
+
+impl Attempt {
+    /// What was paid by it; nothing unless it was approved.
+    pub fn paid(&self) -> Won {
+        self.stage.approval().map_or(Won::ZERO, |approval| approval.amount.total)
     }
 }
 
@@ -355,12 +362,7 @@ impl PlacedOrder {
 
     /// The refund with this id.
     pub fn refund(&self, refund_id: RefundId) -> Option<&Refund> {
-        self.refunds.iter().find(|refund| refund.refund_id == refund_id)
-    }
-
-    /// What was paid by `attempt`; nothing unless it was approved.
-    pub fn paid_by(&self, attempt: &Attempt) -> Won {
-        attempt.stage.approval().map_or(Won::ZERO, |approval| approval.amount.total)
+        self.refunds.iter().find(|refund| refund.id == refund_id)
     }
 
     /// What went back of the money of `attempt`.
@@ -372,7 +374,7 @@ impl PlacedOrder {
     /// pending are taken off, failed ones are not.
     pub fn refundable_of(&self, attempt: &Attempt) -> Won {
         let taken = self.sum_of_refunds(attempt, RefundStage::is_taken);
-        self.paid_by(attempt).checked_sub(taken).unwrap_or(Won::ZERO)
+        attempt.paid().checked_sub(taken).unwrap_or(Won::ZERO)
     }
 
     /// Whether the approval of `attempt` came when it could no longer pay the order: then, and only
@@ -386,7 +388,7 @@ impl PlacedOrder {
         if refunded.is_zero() {
             return OrderStatus::Paid;
         }
-        if refunded < self.paid_by(paid) {
+        if refunded < paid.paid() {
             return OrderStatus::PartlyRefunded;
         }
         OrderStatus::Refunded
@@ -404,6 +406,6 @@ impl PlacedOrder {
             .map(|refund| refund.amount);
         // Amounts are checked against what was paid, so they can't overflow; should history hold
         // worse, nothing more is refundable.
-        Won::sum(amounts).unwrap_or_else(|| self.paid_by(attempt))
+        Won::sum(amounts).unwrap_or_else(|| attempt.paid())
     }
 }

@@ -177,6 +177,6 @@ pub(super) fn now(at: i64) -> DateTime<Utc> {
     minute(at)
 }
 
-pub(super) fn key() -> Option<BillingKeyId> {
-    Some(BillingKeyId::of(order_id()))
+pub(super) fn key() -> BillingKeyId {
+    BillingKeyId::of(order_id())
 }

@@ -106,7 +106,7 @@ fn an_answer_that_differs_from_the_question_is_unresolved_and_never_paid() {
         RecordApproval { tid: text("T9"), ..right() },
         RecordApproval { amount: vat_wrong, ..right() },
         RecordApproval { amount: tax_wrong, ..right() },
-        RecordApproval { billing_key: key(), ..right() },
+        RecordApproval { billing_key: Some(key()), ..right() },
     ] {
         let mut order = approving_order();
         let events = when(&mut order, approved(wrong.clone()));
@@ -132,7 +132,7 @@ fn a_recurring_approval_yields_the_key_of_its_order_or_none_when_looked_up() {
         }
         order
     };
-    for billing_key in [key(), None] {
+    for billing_key in [Some(key()), None] {
         let mut order = recurring();
         let told = RecordApproval { billing_key, ..approval(1, 9_000) };
         assert_eq!(names(&when(&mut order, approved(told))), ["PaymentApproved"]);
