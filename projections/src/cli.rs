@@ -1,0 +1,266 @@
+//! What `projector` can be told on its command line, and what it answers.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use service_kit::shutdown::Shutdown;
+
+use crate::config::ProjectorConfig;
+use crate::error::ProjectionError;
+use crate::rebuild::{Progress, RebuildOptions};
+use crate::status::VersionStatus;
+use crate::{RunError, parked, rebuild, status, verify};
+
+/// Keeps the read models current, rebuilds them from the log, and compares them with it.
+/// Configuration comes from the environment; `DATABASE_URL` is all that is required.
+#[derive(Debug, Parser)]
+#[command(name = "projector", version, about, long_about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Follows the log until it is told to end.
+    Run,
+    /// Builds a projection again from the log beside the served version, and switches to it.
+    Rebuild {
+        /// The projection, for example `order_history`.
+        name: String,
+        /// Folds and counts, changes nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Leaves the new version ready, but not served.
+        #[arg(long)]
+        no_switch: bool,
+        /// Compares the whole new version with a second replay before it is served.
+        #[arg(long)]
+        verify: bool,
+        /// Cores that decode events; all when unset.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+        jobs: Option<u16>,
+    },
+    /// Shows every version: state, position, lag, parked events, last error.
+    Status {
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compares the served version with a replay of the log; exits with 1 when they differ.
+    Verify {
+        /// The projection.
+        name: String,
+    },
+    /// Serves the newest complete version.
+    Switch {
+        /// The projection.
+        name: String,
+    },
+    /// Serves the version again that was served before.
+    Rollback {
+        /// The projection.
+        name: String,
+    },
+    /// Drops the versions that are not served.
+    Retire {
+        /// The projection.
+        name: String,
+    },
+    /// Events that could not be folded.
+    Parked {
+        #[command(subcommand)]
+        command: ParkedCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ParkedCommand {
+    /// Lists them, oldest first.
+    List {
+        /// Of this projection only.
+        name: Option<String>,
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Folds them again.
+    Retry {
+        /// The projection.
+        name: String,
+    },
+    /// Gives one up for ever; those behind it are folded by the next retry.
+    Drop {
+        /// The projection.
+        name: String,
+        /// The event's position, as listed.
+        position: i64,
+    },
+}
+
+/// Why a command ended without doing what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The work failed.
+    #[error(transparent)]
+    Projection(#[from] ProjectionError),
+    /// The process ended.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The answer can't be written.
+    #[error("write the answer")]
+    Write(#[from] io::Error),
+    /// The answer has no JSON form.
+    #[error("write the answer as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Cli {
+    /// Whether it runs for long and logs, rather than answering a person.
+    pub const fn is_service(&self) -> bool {
+        matches!(self.command, Command::Run)
+    }
+
+    /// Does what it was told; answers go to `out`.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub async fn execute(
+        self,
+        config: ProjectorConfig,
+        shutdown: Shutdown,
+        out: &mut (impl Write + Send),
+    ) -> Result<ExitCode, CliError> {
+        match self.command {
+            Command::Run => crate::run(config, shutdown).await?,
+            Command::Rebuild { name, dry_run, no_switch, verify, jobs } => {
+                let mut options = RebuildOptions {
+                    dry_run,
+                    no_switch,
+                    full_verify: verify,
+                    on_progress: progress_bar(),
+                    ..RebuildOptions::default()
+                };
+                options.jobs = jobs.map_or(options.jobs, usize::from);
+                let report = rebuild::rebuild_with(&config, &name, options, &shutdown).await?;
+                writeln!(out, "{name}: {report}")?;
+            }
+            Command::Status { json } => print_status(&status::status(&config).await?, json, out)?,
+            Command::Verify { name } => {
+                let report = verify::verify(&config, &name).await?;
+                writeln!(out, "{name}: {report}")?;
+                if !report.is_equal() {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+            Command::Switch { name } => {
+                let version = rebuild::switch(&config, &name, None).await?;
+                writeln!(out, "{name}: version {version} is served")?;
+            }
+            Command::Rollback { name } => {
+                let version = rebuild::rollback(&config, &name).await?;
+                writeln!(out, "{name}: version {version} is served again")?;
+            }
+            Command::Retire { name } => {
+                let dropped = rebuild::retire(&config, &name).await?;
+                writeln!(out, "{name}: dropped versions {dropped:?}")?;
+            }
+            Command::Parked { command } => command.execute(&config, out).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl ParkedCommand {
+    async fn execute(
+        self,
+        config: &ProjectorConfig,
+        out: &mut (impl Write + Send),
+    ) -> Result<(), CliError> {
+        match self {
+            Self::List { name, json } => {
+                let events = parked::parked(config, name.as_deref()).await?;
+                if json {
+                    writeln!(out, "{}", serde_json::to_string_pretty(&events)?)?;
+                    return Ok(());
+                }
+                for event in events {
+                    let reason = event.error.as_deref().unwrap_or("behind another");
+                    writeln!(
+                        out,
+                        "{} v{} {} {}/{} {}: {reason}",
+                        event.name,
+                        event.version,
+                        event.position,
+                        event.aggregate_type,
+                        event.aggregate_id,
+                        event.event_type,
+                    )?;
+                }
+            }
+            Self::Retry { name } => {
+                let (folded, left) = parked::retry(config, &name).await?;
+                writeln!(out, "{name}: {folded} folded, {left} still parked")?;
+            }
+            Self::Drop { name, position } => {
+                let dropped = parked::give_up(config, &name, position).await?;
+                writeln!(out, "{name}: given up in {dropped} versions")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print_status(
+    versions: &[VersionStatus],
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(versions)?)?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{:<18} {:>3} {:<9} {:>12} {:>12} {:>8} {:>6} {:>6}  {}",
+        "projection", "v", "state", "position", "head", "lag", "lag s", "parked", "last error"
+    )?;
+    for it in versions {
+        writeln!(
+            out,
+            "{:<18} {:>3} {:<9} {:>12} {:>12} {:>8} {:>6} {:>6}  {}",
+            it.name,
+            it.version,
+            it.state,
+            it.position.number(),
+            it.head.number(),
+            it.lag_events,
+            it.lag_seconds,
+            it.parked,
+            it.last_error.as_deref().unwrap_or("-"),
+        )?;
+    }
+    Ok(())
+}
+
+/// A bar on standard error, invisible where that is no terminal.
+fn progress_bar() -> Arc<dyn Fn(Progress) + Send + Sync> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = "{msg:12} [{bar:40}] {human_pos}/{human_len} {per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    Arc::new(move |progress: Progress| {
+        if bar.message() != progress.step {
+            bar.reset();
+            bar.set_message(progress.step);
+        }
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+    })
+}

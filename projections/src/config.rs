@@ -1,0 +1,113 @@
+//! What the projector and its commands can be told, and by which variable.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use service_kit::config::{ConfigError, Secret, Settings};
+use service_kit::pools::{PoolError, PoolSettings, postgres};
+use service_kit::telemetry::LogFormat;
+
+/// Events of one batch when nothing else is asked for. A batch of this size takes about 50 ms;
+/// smaller ones follow when it takes longer.
+const BATCH_EVENTS_DEFAULT: u32 = 500;
+/// Database connections when nothing else is asked for: two for each of five projections, one for
+/// the watcher of the log, one to spare.
+const CONNECTIONS_DEFAULT: usize = 12;
+/// Longest statement of a live batch. A rebuild's own statements (indexes) have no limit.
+const STATEMENT_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for a connection.
+const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Everything `projector` reads from its environment, and nothing else.
+#[derive(Debug, Clone)]
+pub struct ProjectorConfig {
+    /// `DATABASE_URL`: the one PostgreSQL that both the log and the read models live in.
+    pub database_url: Secret,
+    /// `REDIS_URL`: where the keys of changed rows are told to caches; nobody is told when unset.
+    pub redis_url: Option<Secret>,
+    /// `PROJECTOR_OPS_LISTEN`: where operators are answered; nowhere when unset.
+    pub ops_listen: Option<SocketAddr>,
+    /// `PROJECTOR_BATCH_EVENTS_MAX`: events folded per transaction, 1 to 20,000; 500 when unset.
+    pub batch_events_max: u32,
+    /// `PROJECTOR_DATABASE_CONNECTIONS`: most connections at once, 3 to 100; 12 when unset.
+    pub database_connections_max: usize,
+    /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
+    pub log_format: LogFormat,
+}
+
+impl ProjectorConfig {
+    /// Reads the configuration through `lookup`.
+    ///
+    /// # Errors
+    /// Names the first variable that is missing or cannot be used, without its value.
+    pub fn load(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let settings = Settings::new(lookup);
+        let ops_listen = settings.optional("PROJECTOR_OPS_LISTEN").map(|text| {
+            text.trim().parse().map_err(|_| {
+                ConfigError::invalid("PROJECTOR_OPS_LISTEN", "expected an address and a port")
+            })
+        });
+        Ok(Self {
+            database_url: settings.secret("DATABASE_URL")?,
+            redis_url: settings.optional_secret("REDIS_URL"),
+            ops_listen: ops_listen.transpose()?,
+            batch_events_max: settings.number(
+                "PROJECTOR_BATCH_EVENTS_MAX",
+                BATCH_EVENTS_DEFAULT,
+                1..=20_000,
+            )?,
+            database_connections_max: settings.number(
+                "PROJECTOR_DATABASE_CONNECTIONS",
+                CONNECTIONS_DEFAULT,
+                3..=100,
+            )?,
+            log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+        })
+    }
+
+    /// Connections for live batches and questions.
+    pub(crate) fn pool(&self) -> Result<Pool, PoolError> {
+        self.pool_with("projector", STATEMENT_WAIT_MAX)
+    }
+
+    /// Connections for commands that may take their time: no limit on a statement.
+    pub(crate) fn patient_pool(&self) -> Result<Pool, PoolError> {
+        self.pool_with("projector-command", Duration::ZERO)
+    }
+
+    fn pool_with(
+        &self,
+        application_name: &'static str,
+        statement_timeout: Duration,
+    ) -> Result<Pool, PoolError> {
+        let settings = PoolSettings {
+            application_name,
+            size_max: self.database_connections_max,
+            wait_max: CONNECTION_WAIT_MAX,
+            statement_timeout,
+        };
+        postgres(&self.database_url, &settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_is_enough() {
+        let url = "postgres://shop:hunter2@db/shop";
+        let config = ProjectorConfig::load(|name| (name == "DATABASE_URL").then(|| url.to_owned()));
+        let config = config.unwrap();
+        assert_eq!(config.batch_events_max, BATCH_EVENTS_DEFAULT);
+        assert!(config.ops_listen.is_none() && config.redis_url.is_none());
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_missing_database_is_named() {
+        let error = ProjectorConfig::load(|_| None).unwrap_err();
+        assert_eq!(error.to_string(), "DATABASE_URL is not set");
+    }
+}

@@ -1,0 +1,1 @@
+-- indexes.sql: made when the tables of version {v} are full, which is faster than filling them after.

@@ -1,0 +1,209 @@
+//! What became of an order: its attempts to pay, its refunds, its end. Total and dull.
+//!
+//! The status is money first, as in the order itself: with an approval it is paid or refunded, even
+//! if it had expired before the approval was heard of.
+
+use chrono::{DateTime, Utc};
+use contracts::events::{
+    AbandonReason, DeclineClass, GatewayStep, OrderEvent, PaymentMethod, RedirectUrls,
+};
+use contracts::{OrderId, RefundId, Won};
+use serde::{Deserialize, Serialize};
+
+/// What became of an order after it was placed.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Course {
+    pub(super) end: End,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) refunds: Vec<Refund>,
+}
+
+/// Whether it was ended from outside its payments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) enum End {
+    #[default]
+    Open,
+    Expired,
+    Cancelled,
+}
+
+/// One try to pay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Attempt {
+    pub(super) number: u32,
+    pub(super) amount: Won,
+    pub(super) requested_at: DateTime<Utc>,
+    pub(super) stage: Stage,
+}
+
+/// Where a try to pay stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Stage {
+    Requested,
+    Ready { redirect: RedirectUrls, expires_at: DateTime<Utc> },
+    Approving,
+    Unresolved,
+    Approved { paid: Won, method: PaymentMethod, approved_at: DateTime<Utc> },
+    Declined { class: DeclineClass },
+    Abandoned { reason: AbandonReason },
+}
+
+/// One refund.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Refund {
+    pub(super) id: RefundId,
+    pub(super) attempt: u32,
+    pub(super) amount: Won,
+    pub(super) requested_at: DateTime<Utc>,
+    pub(super) stage: RefundStage,
+    /// Whether it was made by itself because the approval came too late.
+    pub(super) is_automatic: bool,
+}
+
+/// Where a refund stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum RefundStage {
+    Requested,
+    Succeeded { refunded_at: DateTime<Utc> },
+    Failed,
+}
+
+impl Course {
+    /// Folds one event of the order `id` in.
+    pub(super) fn fold(&mut self, id: OrderId, event: &OrderEvent) {
+        match event {
+            OrderEvent::Expired { .. } => self.end = End::Expired,
+            OrderEvent::Cancelled { .. } => self.end = End::Cancelled,
+            OrderEvent::PaymentRequested { attempt, amount, requested_at, .. } => {
+                self.attempts.push(Attempt {
+                    number: *attempt,
+                    amount: *amount,
+                    requested_at: *requested_at,
+                    stage: Stage::Requested,
+                });
+            }
+            OrderEvent::RefundRequested { refund_id, attempt, amount, requested_at, .. } => {
+                self.refunds.push(Refund {
+                    id: *refund_id,
+                    attempt: *attempt,
+                    amount: *amount,
+                    requested_at: *requested_at,
+                    stage: RefundStage::Requested,
+                    is_automatic: *refund_id == RefundId::automatic(id, *attempt),
+                });
+            }
+            OrderEvent::RefundSucceeded { refund_id, refunded_at, .. } => {
+                self.settle(*refund_id, RefundStage::Succeeded { refunded_at: *refunded_at });
+            }
+            OrderEvent::RefundFailed { refund_id, .. } => {
+                self.settle(*refund_id, RefundStage::Failed);
+            }
+            OrderEvent::PaymentReady { attempt, .. }
+            | OrderEvent::PaymentApprovalRequested { attempt, .. }
+            | OrderEvent::PaymentApproved { attempt, .. }
+            | OrderEvent::PaymentDeclined { attempt, .. }
+            | OrderEvent::PaymentUnresolved { attempt, .. }
+            | OrderEvent::PaymentAbandoned { attempt, .. } => self.advance(*attempt, event),
+            // Coming back moves nothing by itself: an approval or the end of the attempt follows.
+            OrderEvent::Placed { .. }
+            | OrderEvent::PaymentReturned { .. }
+            | OrderEvent::ReceiverChanged { .. } => {}
+        }
+    }
+
+    fn settle(&mut self, id: RefundId, stage: RefundStage) {
+        if let Some(refund) = self.refunds.iter_mut().find(|refund| refund.id == id) {
+            refund.stage = stage;
+        }
+    }
+
+    fn advance(&mut self, number: u32, event: &OrderEvent) {
+        let attempt = self.attempts.iter_mut().find(|attempt| attempt.number == number);
+        if let (Some(attempt), Some(stage)) = (attempt, stage_after(event)) {
+            attempt.stage = stage;
+        }
+    }
+
+    /// The stored name of where the order stands.
+    pub(super) fn status(&self) -> &'static str {
+        let (paid, refunded) = self.money();
+        if self.payment().is_some() {
+            return match refunded {
+                Won::ZERO => "PAID",
+                part if part < paid => "PARTLY_REFUNDED",
+                _ => "REFUNDED",
+            };
+        }
+        if self.attempts.iter().any(|attempt| attempt.stage == Stage::Unresolved) {
+            return "UNRESOLVED";
+        }
+        match (self.end, self.attempts.last().map(|attempt| &attempt.stage)) {
+            (End::Expired, _) => "EXPIRED",
+            (End::Cancelled, _) => "CANCELLED",
+            (End::Open, Some(Stage::Declined { .. })) => "DECLINED",
+            (
+                End::Open,
+                Some(Stage::Requested | Stage::Ready { .. } | Stage::Approving | Stage::Unresolved),
+            ) => "AWAITING_PAYMENT",
+            (End::Open, Some(Stage::Approved { .. } | Stage::Abandoned { .. }) | None) => "PLACED",
+        }
+    }
+
+    /// What was approved by the attempt that paid the order, and what went back of it.
+    pub(super) fn money(&self) -> (Won, Won) {
+        let Some((attempt, paid)) = self.payment() else {
+            return (Won::ZERO, Won::ZERO);
+        };
+        let went_back = self.refunds.iter().filter(|refund| {
+            refund.attempt == attempt && matches!(refund.stage, RefundStage::Succeeded { .. })
+        });
+        let refunded = Won::sum(went_back.map(|refund| refund.amount)).unwrap_or(paid);
+        (paid, refunded)
+    }
+
+    /// The attempt that paid the order, rather one that came in time, and what it paid.
+    fn payment(&self) -> Option<(u32, Won)> {
+        let approved = || {
+            self.attempts.iter().filter_map(|attempt| match &attempt.stage {
+                Stage::Approved { paid, .. } => Some((attempt.number, *paid)),
+                Stage::Requested
+                | Stage::Ready { .. }
+                | Stage::Approving
+                | Stage::Unresolved
+                | Stage::Declined { .. }
+                | Stage::Abandoned { .. } => None,
+            })
+        };
+        let came_too_late = |number: u32| {
+            self.refunds.iter().any(|refund| refund.is_automatic && refund.attempt == number)
+        };
+        approved().find(|(number, _)| !came_too_late(*number)).or_else(|| approved().next())
+    }
+}
+
+/// Where an attempt stands after `event`; `None` when that leaves it where it is.
+fn stage_after(event: &OrderEvent) -> Option<Stage> {
+    match event {
+        OrderEvent::PaymentReady { redirect, expires_at, .. } => {
+            Some(Stage::Ready { redirect: redirect.clone(), expires_at: *expires_at })
+        }
+        OrderEvent::PaymentApprovalRequested { .. } => Some(Stage::Approving),
+        OrderEvent::PaymentApproved { amount, method, approved_at, .. } => {
+            Some(Stage::Approved { paid: amount.total, method: *method, approved_at: *approved_at })
+        }
+        OrderEvent::PaymentDeclined { class, .. } => Some(Stage::Declined { class: *class }),
+        // About a refund, whose own events follow; the payment stays what it was.
+        OrderEvent::PaymentUnresolved { step: GatewayStep::Cancel, .. } => None,
+        OrderEvent::PaymentUnresolved { .. } => Some(Stage::Unresolved),
+        OrderEvent::PaymentAbandoned { reason, .. } => Some(Stage::Abandoned { reason: *reason }),
+        OrderEvent::Placed { .. }
+        | OrderEvent::PaymentRequested { .. }
+        | OrderEvent::PaymentReturned { .. }
+        | OrderEvent::Expired { .. }
+        | OrderEvent::Cancelled { .. }
+        | OrderEvent::RefundRequested { .. }
+        | OrderEvent::RefundSucceeded { .. }
+        | OrderEvent::RefundFailed { .. }
+        | OrderEvent::ReceiverChanged { .. } => None,
+    }
+}

@@ -1,0 +1,203 @@
+//! Events that could not be folded, and those waiting behind them: looking, trying again, giving up.
+//!
+//! Trying again folds an aggregate's parked events in order under the same lock as live batches, so
+//! that the projector may go on meanwhile. Giving one up is an operator's word; those behind it are
+//! then folded by the next try.
+
+use std::collections::HashSet;
+
+use contracts::RecordedEvent;
+use deadpool_postgres::{Pool, Transaction};
+use serde::Serialize;
+
+use crate::batch::{self, Target};
+use crate::config::ProjectorConfig;
+use crate::error::ProjectionError;
+use crate::models::MODELS;
+use crate::versions::{self, State};
+use crate::working::{Incoming, Model};
+
+/// Events that a list shows.
+pub const LISTED_MAX: i64 = 1_000;
+
+/// One event that is set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParkedEvent {
+    /// The projection.
+    pub name: String,
+    /// Its version.
+    pub version: i32,
+    /// Place of the event in the log.
+    pub position: i64,
+    /// The kind of its aggregate.
+    pub aggregate_type: String,
+    /// Its aggregate.
+    pub aggregate_id: String,
+    /// Its stored name.
+    pub event_type: String,
+    /// Why it could not be folded; none when it only waits behind one that could not.
+    pub error: Option<String>,
+}
+
+/// The parked events of `name`, or of all projections, oldest first; at most [`LISTED_MAX`].
+///
+/// # Errors
+/// [`ProjectionError`].
+pub async fn parked(
+    config: &ProjectorConfig,
+    name: Option<&str>,
+) -> Result<Vec<ParkedEvent>, ProjectionError> {
+    let client = config.pool()?.get().await?;
+    let rows = client.query(include_str!("sql/parked.sql"), &[&name, &LISTED_MAX]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ParkedEvent {
+                name: row.try_get(0)?,
+                version: row.try_get(1)?,
+                position: row.try_get(2)?,
+                aggregate_type: row.try_get(3)?,
+                aggregate_id: row.try_get(4)?,
+                event_type: row.try_get(5)?,
+                error: row.try_get(6)?,
+            })
+        })
+        .collect()
+}
+
+/// Folds the parked events of `name` again, in every complete version: (folded, still parked).
+///
+/// # Errors
+/// [`ProjectionError`]; aggregates done before stay done.
+pub async fn retry(config: &ProjectorConfig, name: &str) -> Result<(u64, u64), ProjectionError> {
+    let (model, pool) = (crate::find(name)?, config.patient_pool()?);
+    let (mut folded, mut left) = (0, 0);
+    for version in versions::of(&pool, model).await? {
+        if !matches!(version.state, State::Live | State::Ready) || version.shape != model.shape() {
+            continue;
+        }
+        for (kind, id) in streams(&pool, name, version.version).await? {
+            let (now, still) = retry_stream(&pool, model, version.version, &kind, &id).await?;
+            folded += now;
+            left += still;
+        }
+    }
+    Ok((folded, left))
+}
+
+/// Gives up the parked event of `name` at `position`: it is never folded. Those behind it are, by
+/// the next [`retry`]. Says in how many versions it was parked.
+///
+/// # Errors
+/// [`ProjectionError`].
+pub async fn give_up(
+    config: &ProjectorConfig,
+    name: &str,
+    position: i64,
+) -> Result<u64, ProjectionError> {
+    let (model, pool) = (crate::find(name)?, config.pool()?);
+    let client = pool.get().await?;
+    let dropped = client
+        .execute(
+            "delete from parked_event where name = $1 and position = $2",
+            &[&model.name(), &position],
+        )
+        .await?;
+    tracing::warn!(projection = model.name(), position, "a parked event was given up");
+    Ok(dropped)
+}
+
+/// Sets the gauge of parked events for every projection.
+pub(crate) async fn count_all(pool: &Pool) -> Result<(), ProjectionError> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(include_str!("sql/count_parked.sql")).await?;
+    let rows = client.query(&statement, &[]).await?;
+    for model in MODELS {
+        let count = rows.iter().find(|row| row.try_get::<_, &str>(0).ok() == Some(model.name()));
+        let count = count.map_or(Ok(0), |row| row.try_get(1))?;
+        crate::metrics::parked_now(model.name(), count);
+    }
+    Ok(())
+}
+
+async fn streams(
+    pool: &Pool,
+    name: &str,
+    version: i32,
+) -> Result<Vec<(String, String)>, ProjectionError> {
+    let client = pool.get().await?;
+    let rows = client.query(include_str!("sql/parked_streams.sql"), &[&name, &version]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect::<Result<_, tokio_postgres::Error>>()?)
+}
+
+async fn retry_stream(
+    pool: &Pool,
+    model: &'static dyn Model,
+    version: i32,
+    kind: &str,
+    id: &str,
+) -> Result<(u64, u64), ProjectionError> {
+    let mut client = pool.get().await?;
+    let tx = client.transaction().await?;
+    // The lock that every live batch takes first: its rows and ours are read and written in turn.
+    tx.execute(
+        "select 1 from projection_shard where name = $1 and version = $2 for update",
+        &[&model.name(), &version],
+    )
+    .await?;
+    let events = parked_events_in_tx(&tx, model.name(), version, kind, id).await?;
+    let target = Target::new(model, version);
+    let mut working = model.working(false);
+    let none = HashSet::new();
+    let aside = batch::fold_loaded_in_tx(&tx, &target, working.as_mut(), &events, &none).await?;
+    let stored = |source| ProjectionError::Stored { name: model.name(), source };
+    for (table, changes) in target.tables.iter().zip(working.changes().map_err(stored)?) {
+        table.write_in_tx(&tx, &changes).await?;
+    }
+    let still: HashSet<usize> = aside.iter().map(|it| it.index).collect();
+    let folded: Vec<i64> = events
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !still.contains(index))
+        .map(|(_, event)| event.position)
+        .collect();
+    tx.execute(
+        "delete from parked_event where name = $1 and version = $2 and position = any ($3)",
+        &[&model.name(), &version, &folded],
+    )
+    .await?;
+    tx.commit().await?;
+    Ok((folded.len() as u64, still.len() as u64))
+}
+
+async fn parked_events_in_tx(
+    tx: &Transaction<'_>,
+    name: &str,
+    version: i32,
+    kind: &str,
+    id: &str,
+) -> Result<Vec<Incoming>, ProjectionError> {
+    let rows =
+        tx.query(include_str!("sql/parked_events.sql"), &[&name, &version, &kind, &id]).await?;
+    let mut events = Vec::with_capacity(rows.len());
+    for row in rows {
+        let stream: String = row.try_get(2)?;
+        let Ok(aggregate_id) = stream.parse() else {
+            continue;
+        };
+        events.push(Incoming::of(RecordedEvent {
+            position: contracts::Position::new(row.try_get(0)?),
+            aggregate_type: row.try_get(1)?,
+            aggregate_id,
+            sequence: row.try_get(3)?,
+            event_type: row.try_get(4)?,
+            event_version: row.try_get(5)?,
+            payload: row.try_get(6)?,
+            metadata: serde_json::Value::Null,
+            recorded_at: row.try_get(7)?,
+        }));
+    }
+    Ok(events)
+}

@@ -1,0 +1,549 @@
+//! Builds a projection again from the log, beside the version that is served, and switches to it.
+//!
+//! New tables, everything up to where the log is settled, indexes, a check, the rest of the log, and
+//! one short transaction that replaces the views. Readers see no gap and no half-built table. A
+//! rebuild that is killed leaves a version in the state `building`, which the next one removes.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use contracts::Position;
+use deadpool_postgres::Pool;
+use event_feed::{Watcher, WatcherOptions};
+use service_kit::clock::{SharedClock, SystemClock};
+use service_kit::shutdown::{Shutdown, pair};
+
+use crate::batch::{self, Target};
+use crate::cell::Row;
+use crate::config::ProjectorConfig;
+use crate::error::ProjectionError;
+use crate::hints::{Hints, Positions};
+use crate::replay::{Chunk, Replay};
+use crate::run::owner;
+use crate::versions::{self, Claim, State, for_version};
+use crate::worker::{Shared, Until, Worker};
+use crate::working::{Changes, Model, Pass, Stream};
+
+/// Documents kept in memory while the tables are filled. Beyond, they are written and read back as
+/// needed: slower, but bounded. An order takes about 3 KiB.
+pub const DOCUMENTS_MAX: usize = 200_000;
+/// Rows of each table that are read back and compared after they were copied in.
+const SAMPLE_ROWS: usize = 200;
+/// How often a version that another process follows is asked how far it is.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait for the new version to catch up with the log.
+const CATCH_UP_WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// What is being done, for a progress bar.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// The step, in a word or two.
+    pub step: &'static str,
+    /// How much of it is done.
+    pub done: u64,
+    /// Out of how much.
+    pub total: u64,
+}
+
+/// How a rebuild is done.
+#[derive(Clone)]
+pub struct RebuildOptions {
+    /// Folds and counts; makes no table and changes nothing.
+    pub dry_run: bool,
+    /// Leaves the new version ready and followed, but not served.
+    pub no_switch: bool,
+    /// Compares the whole new version with a second replay before it is served.
+    pub full_verify: bool,
+    /// Cores that decode events.
+    pub jobs: usize,
+    /// Documents kept in memory; see [`DOCUMENTS_MAX`].
+    pub documents_max: usize,
+    /// Told what is being done.
+    pub on_progress: Arc<dyn Fn(Progress) + Send + Sync>,
+}
+
+impl Default for RebuildOptions {
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            no_switch: false,
+            full_verify: false,
+            jobs: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            documents_max: DOCUMENTS_MAX,
+            on_progress: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for RebuildOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RebuildOptions")
+            .field("dry_run", &self.dry_run)
+            .field("no_switch", &self.no_switch)
+            .field("jobs", &self.jobs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a rebuild came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RebuildReport {
+    /// The projection.
+    pub name: String,
+    /// The new version; `None` for a dry run.
+    pub version: Option<i32>,
+    /// Events folded from the log's beginning.
+    pub events: u64,
+    /// Rows written, all tables together.
+    pub rows: u64,
+    /// Events set aside because they could not be folded.
+    pub parked: u64,
+    /// Up to where the log was folded before catching up.
+    pub position: Position,
+    /// How long the build took, without catching up and switching.
+    pub took: Duration,
+    /// Whether queries see the new version.
+    pub is_served: bool,
+}
+
+impl fmt::Display for RebuildReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, rows, parked, took, .. } = self;
+        match self.version {
+            Some(version) => write!(f, "version {version}, ")?,
+            None => write!(f, "dry run, ")?,
+        }
+        write!(f, "{events} events into {rows} rows in {} ms", took.as_millis())?;
+        if 0 < *parked {
+            write!(f, ", {parked} events parked")?;
+        }
+        if self.is_served { write!(f, ", served") } else { write!(f, ", not served") }
+    }
+}
+
+/// Rebuilds the projection `name` and serves the result.
+///
+/// # Errors
+/// [`ProjectionError`]; the served version is then the one it was.
+pub async fn rebuild(
+    config: &ProjectorConfig,
+    name: &str,
+) -> Result<RebuildReport, ProjectionError> {
+    rebuild_with(config, name, RebuildOptions::default(), &Shutdown::never()).await
+}
+
+/// Rebuilds the projection `name` as `options` say, unless `shutdown` ends it before.
+///
+/// # Errors
+/// As [`rebuild`]; [`ProjectionError::Stopped`] at shutdown, with nothing left behind that the next
+/// rebuild does not remove.
+pub async fn rebuild_with(
+    config: &ProjectorConfig,
+    name: &str,
+    options: RebuildOptions,
+    shutdown: &Shutdown,
+) -> Result<RebuildReport, ProjectionError> {
+    let model = crate::find(name)?;
+    let pool = config.patient_pool()?;
+    let (end, until) = pair();
+    let clock = SystemClock::shared();
+    let watching = WatcherOptions::default();
+    let watcher = Watcher::start(pool.clone(), clock.clone(), watching, until.clone());
+    let shared = Shared {
+        pool: pool.clone(),
+        safe: watcher.safe(),
+        clock,
+        hints: Hints::start(Positions::new(), None, until),
+        batch_events_max: config.batch_events_max,
+        owner: owner("rebuild"),
+    };
+    let build = Build { model, pool, options, shared, config: config.clone() };
+    let built = tokio::select! {
+        built = build.run() => built,
+        () = shutdown.requested() => Err(ProjectionError::Stopped),
+    };
+    end.trigger();
+    watcher.stopped().await;
+    built
+}
+
+/// One rebuild.
+struct Build {
+    model: &'static dyn Model,
+    pool: Pool,
+    options: RebuildOptions,
+    shared: Shared,
+    config: ProjectorConfig,
+}
+
+/// What filling the tables came to.
+#[derive(Debug, Default)]
+struct Filled {
+    events: u64,
+    rows: u64,
+    parked: u64,
+}
+
+impl Build {
+    async fn run(&self) -> Result<RebuildReport, ProjectionError> {
+        let begun = Instant::now();
+        let position = self.settled().await?;
+        if self.options.dry_run {
+            let filled = self.fill(None, position).await?;
+            return Ok(self.report(None, filled, position, begun.elapsed()));
+        }
+        let _claim = Claim::take(&self.pool, self.model.name()).await?;
+        let version = self.begin().await?;
+        let target = Target::new(self.model, version);
+        let filled = self.fill(Some((&target, version)), position).await?;
+        self.finish(&target, version, position).await?;
+        let took = begun.elapsed();
+        self.catch_up(version).await?;
+        if self.options.full_verify {
+            self.verify(version).await?;
+        }
+        let mut report = self.report(Some(version), filled, position, took);
+        if !self.options.no_switch {
+            versions::serve(&self.pool, self.model, version, &self.shared.clock).await?;
+            report.is_served = true;
+        }
+        Ok(report)
+    }
+
+    fn report(
+        &self,
+        version: Option<i32>,
+        filled: Filled,
+        position: Position,
+        took: Duration,
+    ) -> RebuildReport {
+        let Filled { events, rows, parked } = filled;
+        let name = self.model.name().to_owned();
+        RebuildReport { name, version, events, rows, parked, position, took, is_served: false }
+    }
+
+    /// Up to where the log is settled, once the watcher has looked.
+    async fn settled(&self) -> Result<Position, ProjectionError> {
+        let client = self.pool.get().await?;
+        let row = client.query_one("select safe from feed_position", &[]).await?;
+        let stored = Position::new(row.try_get(0)?);
+        Ok(stored.max(self.shared.safe.current()))
+    }
+
+    /// Removes what an earlier rebuild left unfinished, and makes the tables of the next version.
+    async fn begin(&self) -> Result<i32, ProjectionError> {
+        let known = versions::of(&self.pool, self.model).await?;
+        for left in known.iter().filter(|version| version.state == State::Building) {
+            tracing::info!(
+                projection = self.model.name(),
+                version = left.version,
+                "removing what an unfinished rebuild left"
+            );
+            versions::drop_version(&self.pool, self.model, left.version).await?;
+        }
+        let version = known.iter().map(|version| version.version).max().unwrap_or(0) + 1;
+        versions::create(&self.pool, self.model, version).await?;
+        Ok(version)
+    }
+
+    /// Folds the log up to `to` into the tables of `target`, or into nothing.
+    async fn fill(
+        &self,
+        target: Option<(&Target, i32)>,
+        to: Position,
+    ) -> Result<Filled, ProjectionError> {
+        let range = (Position::START, to);
+        let mut replay = Replay::start(self.pool.clone(), self.model, range, self.options.jobs);
+        let mut filled = Filled::default();
+        let mut blocked = HashSet::new();
+        let mut memory = Some(self.model.working(true));
+        while let Some(chunk) = replay.next().await? {
+            filled.events += chunk.events.len() as u64;
+            match &mut memory {
+                Some(working) => {
+                    let pass = working.fold(&chunk.events, &blocked);
+                    filled.parked += self.set_aside(target, &chunk, pass, &mut blocked).await?;
+                }
+                None => filled.parked += self.fold_in_tables(target, &chunk, &mut blocked).await?,
+            }
+            self.tell("folding", chunk.through.number(), to.number());
+            let is_too_large = |count: usize| self.options.documents_max < count;
+            if memory.as_ref().is_some_and(|working| is_too_large(working.document_count()))
+                && let (Some((target, _)), Some(working)) = (target, memory.take())
+            {
+                filled.rows += self.write(target, &self.changes(working.as_ref())?).await?;
+            }
+        }
+        if let Some(working) = memory {
+            let changes = self.changes(working.as_ref())?;
+            filled.rows += match target {
+                Some((target, _)) => self.write(target, &changes).await?,
+                None => changes.iter().map(|table| table.upserts.len() as u64).sum(),
+            };
+        }
+        Ok(filled)
+    }
+
+    fn changes(
+        &self,
+        working: &dyn crate::working::Working,
+    ) -> Result<Vec<Changes>, ProjectionError> {
+        let name = self.model.name();
+        working.changes().map_err(|source| ProjectionError::Stored { name, source })
+    }
+
+    /// Parks what a pass in memory could not fold.
+    async fn set_aside(
+        &self,
+        target: Option<(&Target, i32)>,
+        chunk: &Chunk,
+        pass: Pass,
+        blocked: &mut HashSet<Stream>,
+    ) -> Result<u64, ProjectionError> {
+        let Pass::Folded(aside) = pass else {
+            // A complete working set lacks nothing.
+            return Err(ProjectionError::Stopped);
+        };
+        if aside.is_empty() {
+            return Ok(0);
+        }
+        let streams = aside.iter().filter_map(|it| chunk.events.get(it.index));
+        blocked.extend(streams.map(|event| event.stream.clone()));
+        if let Some((target, version)) = target {
+            let mut client = self.pool.get().await?;
+            let tx = client.transaction().await?;
+            let name = target.model.name();
+            batch::park_in_tx(&tx, name, version, &chunk.events, &aside).await?;
+            tx.commit().await?;
+        }
+        Ok(aside.len() as u64)
+    }
+
+    /// Folds a chunk through the tables, when the documents are too many for the memory.
+    async fn fold_in_tables(
+        &self,
+        target: Option<(&Target, i32)>,
+        chunk: &Chunk,
+        blocked: &mut HashSet<Stream>,
+    ) -> Result<u64, ProjectionError> {
+        let Some((target, version)) = target else {
+            return Ok(0);
+        };
+        let mut client = self.pool.get().await?;
+        let tx = client.transaction().await?;
+        let mut working = self.model.working(false);
+        let aside =
+            batch::fold_loaded_in_tx(&tx, target, working.as_mut(), &chunk.events, blocked).await?;
+        for (table, changes) in target.tables.iter().zip(self.changes(working.as_ref())?) {
+            table.write_in_tx(&tx, &changes).await?;
+        }
+        batch::park_in_tx(&tx, self.model.name(), version, &chunk.events, &aside).await?;
+        tx.commit().await?;
+        let streams = aside.iter().filter_map(|it| chunk.events.get(it.index));
+        blocked.extend(streams.map(|event| event.stream.clone()));
+        Ok(aside.len() as u64)
+    }
+
+    /// Copies rows into empty tables and reads some of them back.
+    async fn write(&self, target: &Target, changes: &[Changes]) -> Result<u64, ProjectionError> {
+        let client = self.pool.get().await?;
+        let total: usize = changes.iter().map(|table| table.upserts.len()).sum();
+        let mut done = 0;
+        for (table, changes) in target.tables.iter().zip(changes) {
+            let tell = |rows: usize| {
+                done += rows;
+                self.tell_count("copying", done, total);
+            };
+            table.copy_in(&client, &changes.upserts, tell).await?;
+        }
+        drop(client);
+        for (table, changes) in target.tables.iter().zip(changes) {
+            self.check(table, &changes.upserts).await?;
+        }
+        Ok(total as u64)
+    }
+
+    /// Whether a table holds as many rows as were put in, and a sample of them as they were.
+    async fn check(
+        &self,
+        table: &crate::tables::TableSql,
+        put: &[Row],
+    ) -> Result<(), ProjectionError> {
+        let unfaithful =
+            |found: String| ProjectionError::Unfaithful { table: table.name.clone(), found };
+        let mut client = self.pool.get().await?;
+        let tx = client.transaction().await?;
+        let count = tx.query_one(&format!("select count(*) from {}", table.name), &[]).await?;
+        let count: i64 = count.try_get(0)?;
+        if usize::try_from(count) != Ok(put.len()) {
+            return Err(unfaithful(format!("{count} rows instead of {}", put.len())));
+        }
+        if !table.has_single_key() {
+            return Ok(());
+        }
+        let step = put.len().div_ceil(SAMPLE_ROWS).max(1);
+        let mut sample: Vec<Row> = put.iter().step_by(step).cloned().collect();
+        let keys: Vec<_> = sample.iter().filter_map(|row| row.first().cloned()).collect();
+        let mut found = table.load_in_tx(&tx, &keys).await?;
+        sample.sort_unstable();
+        found.sort_unstable();
+        if found == sample {
+            return Ok(());
+        }
+        Err(unfaithful("rows that differ from those put in".to_owned()))
+    }
+
+    /// Indexes, statistics, what no event tells; then the version is complete and may be followed.
+    async fn finish(
+        &self,
+        target: &Target,
+        version: i32,
+        position: Position,
+    ) -> Result<(), ProjectionError> {
+        let client = self.pool.get().await?;
+        let statements = [
+            for_version(self.model.carry_over_sql(), version),
+            for_version(self.model.indexes_sql(), version),
+        ];
+        for (done, statement) in statements.iter().enumerate() {
+            self.tell_count("indexing", done, statements.len());
+            client.batch_execute(statement).await?;
+        }
+        for table in &target.tables {
+            client.batch_execute(&format!("analyze {}", table.name)).await?;
+        }
+        drop(client);
+        let mut client = self.pool.get().await?;
+        let tx = client.transaction().await?;
+        let name = self.model.name();
+        tx.execute(
+            "update projection_shard set position = $3, moved_at = clock_timestamp() \
+             where name = $1 and version = $2",
+            &[&name, &version, &position.number()],
+        )
+        .await?;
+        tx.execute(
+            "update projection set state = 'ready', changed_at = clock_timestamp() \
+             where name = $1 and version = $2",
+            &[&name, &version],
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Follows the log with the new version until it is where the log is settled now; if another
+    /// process already follows it, waits for that one.
+    async fn catch_up(&self, version: i32) -> Result<(), ProjectionError> {
+        let begun = Instant::now();
+        let goal = self.settled().await?;
+        let worker = Worker::new(self.shared.clone(), self.model, version, false);
+        while begun.elapsed() < CATCH_UP_WAIT_MAX {
+            let reached = position_of(&self.pool, self.model.name(), version).await?;
+            self.tell("catching up", reached.number(), goal.number());
+            if goal <= reached {
+                return Ok(());
+            }
+            let until = Until::Reached(goal);
+            if !worker.turn(until, &Shutdown::never()).await? {
+                self.shared.clock.sleep(CATCH_UP_PAUSE).await;
+            }
+        }
+        let (name, waited) = (self.model.name().to_owned(), CATCH_UP_WAIT_MAX);
+        Err(ProjectionError::Behind { name, version, waited })
+    }
+
+    async fn verify(&self, version: i32) -> Result<(), ProjectionError> {
+        let name = self.model.name();
+        let report = crate::verify::verify_version(&self.config, name, Some(version)).await?;
+        if report.is_equal() {
+            return Ok(());
+        }
+        let table = format!("{name} version {version}");
+        Err(ProjectionError::Unfaithful { table, found: report.to_string() })
+    }
+
+    fn tell(&self, step: &'static str, done: i64, total: i64) {
+        let number = |number: i64| u64::try_from(number).unwrap_or(0);
+        (self.options.on_progress)(Progress { step, done: number(done), total: number(total) });
+    }
+
+    fn tell_count(&self, step: &'static str, done: usize, total: usize) {
+        let (done, total) = (done as u64, total as u64);
+        (self.options.on_progress)(Progress { step, done, total });
+    }
+}
+
+/// How far a version is.
+pub(crate) async fn position_of(
+    pool: &Pool,
+    name: &str,
+    version: i32,
+) -> Result<Position, ProjectionError> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(include_str!("sql/position_of.sql")).await?;
+    let found = client.query_opt(&statement, &[&name, &version]).await?;
+    match found {
+        Some(row) => Ok(Position::new(row.try_get(0)?)),
+        None => Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "such" }),
+    }
+}
+
+/// Serves the newest complete version of `name`, or the one given.
+///
+/// # Errors
+/// There is none besides the one that is served, or it is behind and does not catch up.
+pub async fn switch(
+    config: &ProjectorConfig,
+    name: &str,
+    version: Option<i32>,
+) -> Result<i32, ProjectionError> {
+    let (model, pool) = (crate::find(name)?, config.patient_pool()?);
+    let _claim = Claim::take(&pool, name).await?;
+    let ready = versions::of(&pool, model).await?.into_iter().filter(|it| it.state == State::Ready);
+    let found = ready.map(|it| it.version).filter(|it| version.is_none_or(|v| v == *it)).max();
+    let Some(version) = found else {
+        return Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "ready" });
+    };
+    let clock: SharedClock = SystemClock::shared();
+    versions::serve(&pool, model, version, &clock).await?;
+    Ok(version)
+}
+
+/// Serves the version again that was served before: the newest complete one older than the served.
+///
+/// # Errors
+/// There is none, or it is behind and does not catch up.
+pub async fn rollback(config: &ProjectorConfig, name: &str) -> Result<i32, ProjectionError> {
+    let (model, pool) = (crate::find(name)?, config.patient_pool()?);
+    let live = versions::live(&pool, model).await?.version;
+    let older = versions::of(&pool, model)
+        .await?
+        .into_iter()
+        .filter(|it| it.state == State::Ready && it.version < live)
+        .map(|it| it.version)
+        .max();
+    match older {
+        Some(version) => switch(config, name, Some(version)).await,
+        None => Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "older complete" }),
+    }
+}
+
+/// Drops the tables of every version of `name` that is not served, and says which those were.
+///
+/// # Errors
+/// [`ProjectionError`]; what was dropped before stays dropped.
+pub async fn retire(config: &ProjectorConfig, name: &str) -> Result<Vec<i32>, ProjectionError> {
+    let (model, pool) = (crate::find(name)?, config.patient_pool()?);
+    let _claim = Claim::take(&pool, name).await?;
+    let mut dropped = Vec::new();
+    for version in versions::of(&pool, model).await? {
+        if matches!(version.state, State::Ready | State::Building) {
+            versions::drop_version(&pool, model, version.version).await?;
+            dropped.push(version.version);
+        }
+    }
+    Ok(dropped)
+}

@@ -1,0 +1,193 @@
+//! The projector as a process: follows every version that is complete, until told to end.
+//!
+//! Which versions those are is looked up every second, so that a version that was just rebuilt is
+//! followed and one that was retired is left, without a restart.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use event_feed::{Watcher, WatcherOptions};
+use service_kit::clock::{SharedClock, SystemClock};
+use service_kit::http::{Health, ops_routes, serve};
+use service_kit::shutdown::{Shutdown, ShutdownTrigger};
+use service_kit::{pools, telemetry};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::config::ProjectorConfig;
+use crate::error::ProjectionError;
+use crate::hints::{Hints, Positions};
+use crate::models::MODELS;
+use crate::versions::{self, State};
+use crate::worker::{Shared, Worker};
+use crate::{metrics, parked};
+
+/// How often the versions are looked up.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why the process ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It could not begin.
+    #[error(transparent)]
+    Start(#[from] ProjectionError),
+    /// The address for operators cannot be listened on.
+    #[error("listen for operators")]
+    Listen(#[source] std::io::Error),
+    /// The server for operators ended.
+    #[error("answer operators")]
+    Serve(#[from] service_kit::http::ServeError),
+}
+
+/// Follows the log until `shutdown`. A database that is away is waited for.
+///
+/// # Errors
+/// [`RunError`]: settings that cannot be used, or an address that is taken.
+pub async fn run(config: ProjectorConfig, shutdown: Shutdown) -> Result<(), RunError> {
+    run_with(config, SystemClock::shared(), Positions::new(), shutdown).await
+}
+
+/// As [`run`], with a clock and the positions to keep current for others in this process.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    config: ProjectorConfig,
+    clock: SharedClock,
+    positions: Positions,
+    shutdown: Shutdown,
+) -> Result<(), RunError> {
+    tracing::info!(?config, "projector starts");
+    let recorded = telemetry::metrics();
+    metrics::describe();
+    let pool = config.pool().map_err(ProjectionError::from)?;
+    let redis = config.redis_url.as_ref().map(pools::redis).transpose();
+    let redis = redis.map_err(ProjectionError::from)?;
+    let watcher =
+        Watcher::start(pool.clone(), clock.clone(), WatcherOptions::default(), shutdown.clone());
+    let shared = Shared {
+        pool: pool.clone(),
+        safe: watcher.safe(),
+        clock,
+        hints: Hints::start(positions, redis.clone(), shutdown.clone()),
+        batch_events_max: config.batch_events_max,
+        owner: owner("run"),
+    };
+    let following = Following { shared, workers: HashMap::new() }.keep_up(shutdown.clone());
+    let answering = async {
+        let Some(address) = config.ops_listen else {
+            return Ok(());
+        };
+        let listener = TcpListener::bind(address).await.map_err(RunError::Listen)?;
+        let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
+        if let Some(redis) = redis {
+            health = health.uses_redis(redis);
+        }
+        let app = ops_routes(health, recorded, env!("CARGO_PKG_VERSION"));
+        Ok(serve("projector-ops", listener, app, shutdown.clone()).await?)
+    };
+    let ((), answered) = tokio::join!(following, answering);
+    watcher.stopped().await;
+    answered
+}
+
+/// Who holds a lease, for people: the process and what it does.
+pub(crate) fn owner(what: &str) -> String {
+    format!("{what}/{}", std::process::id())
+}
+
+/// The workers of this process, by name and version.
+struct Following {
+    shared: Shared,
+    workers: HashMap<(&'static str, i32), Followed>,
+}
+
+struct Followed {
+    is_served: bool,
+    end: ShutdownTrigger,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    async fn keep_up(mut self, shutdown: Shutdown) {
+        while !shutdown.is_requested() {
+            match wanted(&self.shared.pool).await {
+                Ok(wanted) => self.adjust(wanted, &shutdown).await,
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the versions can't be looked up"
+                ),
+            }
+            if let Err(error) = parked::count_all(&self.shared.pool).await {
+                tracing::debug!(%error, "parked events can't be counted");
+            }
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = self.shared.clock.sleep(LOOK_PAUSE) => {}
+            }
+        }
+        for followed in std::mem::take(&mut self.workers).into_values() {
+            ended(followed.task).await;
+        }
+    }
+
+    /// Ends the workers that are no longer wanted, or wanted in another role, and starts the others.
+    async fn adjust(&mut self, wanted: HashMap<(&'static str, i32), bool>, shutdown: &Shutdown) {
+        let leave: Vec<_> = self
+            .workers
+            .iter()
+            .filter(|(key, followed)| {
+                wanted.get(*key) != Some(&followed.is_served) || followed.task.is_finished()
+            })
+            .map(|(key, _)| *key)
+            .collect();
+        for key in leave {
+            if let Some(followed) = self.workers.remove(&key) {
+                followed.end.trigger();
+                ended(followed.task).await;
+            }
+        }
+        for ((name, version), is_served) in wanted {
+            if self.workers.contains_key(&(name, version)) {
+                continue;
+            }
+            let Some(model) = crate::models::model(name) else {
+                continue;
+            };
+            tracing::info!(projection = name, version, is_served, "following");
+            let (end, until) = shutdown.child();
+            let worker = Worker::new(self.shared.clone(), model, version, is_served);
+            let task = tokio::spawn(worker.follow(until));
+            self.workers.insert((name, version), Followed { is_served, end, task });
+        }
+    }
+}
+
+async fn ended(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a worker broke off");
+    }
+}
+
+/// The versions to follow, and whether each is served: complete, and of the shape of this build.
+async fn wanted(pool: &Pool) -> Result<HashMap<(&'static str, i32), bool>, ProjectionError> {
+    let versions = versions::all(&pool.get().await?).await?;
+    let mut wanted = HashMap::new();
+    for version in versions {
+        let Some(model) = MODELS.into_iter().find(|model| model.name() == version.name) else {
+            continue;
+        };
+        let is_followed = matches!(version.state, State::Live | State::Ready);
+        if is_followed && version.shape == model.shape() {
+            wanted.insert((model.name(), version.version), version.state == State::Live);
+        } else if is_followed {
+            tracing::debug!(
+                projection = model.name(),
+                version = version.version,
+                "left alone: made by another build"
+            );
+        }
+    }
+    Ok(wanted)
+}

@@ -1,0 +1,297 @@
+//! The versions of a projection: which there are, making one, serving another, dropping one.
+//!
+//! Tables carry their version in their name; queries go through views. Serving another version is
+//! one short transaction that replaces the views and the bookkeeping together, so that a reader sees
+//! the old rows or the new ones and never neither.
+
+use std::time::Duration;
+
+use contracts::Position;
+use deadpool_postgres::{GenericClient, Object, Pool, Transaction};
+use service_kit::clock::SharedClock;
+
+use crate::error::ProjectionError;
+use crate::models::MODELS;
+use crate::working::Model;
+
+/// First key of the advisory lock that whoever changes versions holds; the second is the name's hash.
+const VERSIONS_LOCK: i32 = 0x7072_6f6a;
+/// Longest that a switch makes readers wait in line for one attempt.
+const SWITCH_LOCK_WAIT: &str = "300ms";
+/// How often a switch is tried: readers that hold a view for long pass in between.
+const SWITCH_ATTEMPTS_MAX: usize = 40;
+/// Pause between two attempts.
+const SWITCH_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is made of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Being filled; nobody follows it.
+    Building,
+    /// Complete and followed, not served.
+    Ready,
+    /// Complete, followed and served.
+    Live,
+    /// Its tables are gone.
+    Retired,
+}
+
+impl State {
+    /// The stored name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Ready => "ready",
+            Self::Live => "live",
+            Self::Retired => "retired",
+        }
+    }
+
+    fn from_stored(name: &str) -> Self {
+        match name {
+            "building" => Self::Building,
+            "ready" => Self::Ready,
+            "live" => Self::Live,
+            _ => Self::Retired,
+        }
+    }
+}
+
+/// One version of one projection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The projection.
+    pub name: String,
+    /// Its number, from 1.
+    pub version: i32,
+    /// The shape of tables and fold it was made by.
+    pub shape: i32,
+    /// What is made of it.
+    pub state: State,
+}
+
+/// Every version there ever was, by name and number.
+pub(crate) async fn all(client: &impl GenericClient) -> Result<Vec<Version>, ProjectionError> {
+    let statement = client.prepare_cached(include_str!("sql/versions.sql")).await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            let state: String = row.try_get(3)?;
+            let state = State::from_stored(&state);
+            Ok(Version {
+                name: row.try_get(0)?,
+                version: row.try_get(1)?,
+                shape: row.try_get(2)?,
+                state,
+            })
+        })
+        .collect()
+}
+
+/// The versions of one projection.
+pub(crate) async fn of(pool: &Pool, model: &dyn Model) -> Result<Vec<Version>, ProjectionError> {
+    let mut versions = all(&pool.get().await?).await?;
+    versions.retain(|version| version.name == model.name());
+    Ok(versions)
+}
+
+/// The served version of `model`.
+pub(crate) async fn live(pool: &Pool, model: &dyn Model) -> Result<Version, ProjectionError> {
+    let found = of(pool, model).await?.into_iter().find(|it| it.state == State::Live);
+    found
+        .ok_or_else(|| ProjectionError::NoVersion { name: model.name().to_owned(), needed: "live" })
+}
+
+/// The right to change the versions of one projection, held until it is dropped.
+pub(crate) struct Claim {
+    // The lock belongs to this connection, which therefore never goes back to the pool.
+    _session: deadpool_postgres::ClientWrapper,
+}
+
+impl Claim {
+    /// Takes the right, or says that somebody else has it.
+    pub(crate) async fn take(pool: &Pool, name: &str) -> Result<Self, ProjectionError> {
+        let session = Object::take(pool.get().await?);
+        let row = session
+            .query_one("select pg_try_advisory_lock($1, hashtext($2))", &[&VERSIONS_LOCK, &name])
+            .await?;
+        if row.try_get(0)? {
+            return Ok(Self { _session: session });
+        }
+        Err(ProjectionError::Busy { name: name.to_owned() })
+    }
+}
+
+/// Makes the tables of a new version, without indexes, to be filled.
+pub(crate) async fn create(
+    pool: &Pool,
+    model: &dyn Model,
+    version: i32,
+) -> Result<(), ProjectionError> {
+    let mut client = pool.get().await?;
+    let tx = client.transaction().await?;
+    create_in_tx(&tx, model, version, State::Building).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn create_in_tx(
+    tx: &Transaction<'_>,
+    model: &dyn Model,
+    version: i32,
+    state: State,
+) -> Result<(), ProjectionError> {
+    tx.batch_execute("set local lock_timeout = '5s'").await?;
+    tx.batch_execute(&for_version(model.tables_sql(), version)).await?;
+    let name = model.name();
+    tx.execute(
+        "insert into projection (name, version, shape, state) values ($1, $2, $3, $4)",
+        &[&name, &version, &model.shape(), &state.as_str()],
+    )
+    .await?;
+    tx.execute("insert into projection_shard (name, version) values ($1, $2)", &[&name, &version])
+        .await?;
+    Ok(())
+}
+
+/// A statement of a template, for one version.
+pub(crate) fn for_version(template: &str, version: i32) -> String {
+    template.replace("{v}", &version.to_string())
+}
+
+/// Drops the tables of a version that nobody is served from, and everything noted about it.
+pub(crate) async fn drop_version(
+    pool: &Pool,
+    model: &dyn Model,
+    version: i32,
+) -> Result<(), ProjectionError> {
+    let mut client = pool.get().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute("set local lock_timeout = '5s'").await?;
+    let name = model.name();
+    // The row first: a worker that still follows the version ends its batch, or finds no shard.
+    tx.execute("delete from projection_shard where name = $1 and version = $2", &[&name, &version])
+        .await?;
+    tx.execute("delete from parked_event where name = $1 and version = $2", &[&name, &version])
+        .await?;
+    tx.execute(
+        "update projection set state = 'retired', changed_at = clock_timestamp() \
+         where name = $1 and version = $2 and state <> 'live'",
+        &[&name, &version],
+    )
+    .await?;
+    for table in model.tables() {
+        tx.batch_execute(&format!("drop table if exists {}", table.versioned(version))).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Makes what a database lacks: version 1 of a read model that has no version at all, served.
+/// Harmless to repeat and to run at once with others; on a migrated database it changes nothing.
+///
+/// # Errors
+/// [`ProjectionError`]; nothing is half made.
+pub async fn ensure_tables(pool: &Pool) -> Result<(), ProjectionError> {
+    let mut client = pool.get().await?;
+    let tx = client.transaction().await?;
+    tx.execute("select pg_advisory_xact_lock($1, 0)", &[&VERSIONS_LOCK]).await?;
+    let known = all(&tx).await?;
+    for model in MODELS {
+        if known.iter().any(|version| version.name == model.name()) {
+            continue;
+        }
+        create_in_tx(&tx, model, 1, State::Live).await?;
+        tx.batch_execute(&for_version(model.indexes_sql(), 1)).await?;
+        serve_in_tx(&tx, model, 1, true).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Points the views of `model` at `version`. `anew` when their columns may differ.
+async fn serve_in_tx(
+    tx: &Transaction<'_>,
+    model: &dyn Model,
+    version: i32,
+    anew: bool,
+) -> Result<(), ProjectionError> {
+    for table in model.tables().iter().filter(|table| table.is_served) {
+        let (view, name) = (table.name, table.versioned(version));
+        if anew {
+            tx.batch_execute(&format!("drop view if exists {view}")).await?;
+        }
+        tx.batch_execute(&format!("create or replace view {view} as select * from {name}")).await?;
+        tx.batch_execute(&format!("grant select, update on {view} to pillivery_service")).await?;
+    }
+    Ok(())
+}
+
+/// Serves `version` instead of the one that is served now, which stays followed. Waits until the new
+/// one is at least as far, so that no reader goes back in time.
+///
+/// # Errors
+/// [`ProjectionError::Behind`] when it does not get there; the views are then as they were.
+pub(crate) async fn serve(
+    pool: &Pool,
+    model: &dyn Model,
+    version: i32,
+    clock: &SharedClock,
+) -> Result<(), ProjectionError> {
+    for _ in 0..SWITCH_ATTEMPTS_MAX {
+        match try_serve(pool, model, version).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) if error.is_lock_timeout() => {
+                tracing::info!(projection = model.name(), "readers hold the views; trying again");
+            }
+            Err(error) => return Err(error),
+        }
+        clock.sleep(SWITCH_PAUSE).await;
+    }
+    Err(ProjectionError::Behind {
+        name: model.name().to_owned(),
+        version,
+        waited: SWITCH_PAUSE * u32::try_from(SWITCH_ATTEMPTS_MAX).unwrap_or(u32::MAX),
+    })
+}
+
+/// One attempt; whether it was made, or the version is still behind.
+async fn try_serve(pool: &Pool, model: &dyn Model, version: i32) -> Result<bool, ProjectionError> {
+    let mut client = pool.get().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(&format!("set local lock_timeout = '{SWITCH_LOCK_WAIT}'")).await?;
+    let name = model.name();
+    let statement = tx.prepare_cached(include_str!("sql/lock_for_switch.sql")).await?;
+    let rows = tx.query(&statement, &[&name, &version]).await?;
+    let (mut served, mut wanted) = (None, None);
+    for row in rows {
+        let (number, shape): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
+        let position = Position::new(row.try_get(2)?);
+        let side = if number == version { &mut wanted } else { &mut served };
+        *side = Some((position, shape));
+    }
+    let Some((reached, shape)) = wanted else {
+        return Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "complete" });
+    };
+    if served.is_some_and(|(position, _)| reached < position) {
+        return Ok(false);
+    }
+    let is_other_shape = served.is_none_or(|(_, served)| served != shape);
+    serve_in_tx(&tx, model, version, is_other_shape).await?;
+    // In two statements: the index on `live` is checked row by row.
+    tx.execute(
+        "update projection set state = 'ready', changed_at = clock_timestamp() \
+         where name = $1 and state = 'live' and version <> $2",
+        &[&name, &version],
+    )
+    .await?;
+    tx.execute(
+        "update projection set state = 'live', changed_at = clock_timestamp() \
+         where name = $1 and version = $2",
+        &[&name, &version],
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(true)
+}
