@@ -1,3 +1,32 @@
-//! The `bench` process.
+//! The `bench` process: `bench NAME [--rounds N] [--seconds N]`. See the crate's header.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "bench", about = "Side-by-side measurements")]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Commands per second: ours cold and warm, postgres-es, and pgbench calling append_events.
+    Append(bench::append::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Arguments::parse().bench {
+        Bench::Append(arguments) => bench::append::run(arguments).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            bench::report::line(&format!("failed to {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
