@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn the_rule_asks_for_length_a_letter_a_digit_and_a_sign() {
         for good in
-            ["correct-horse-1!", "비밀번호가-1", "a1!aaaaa", &format!("a1!{}", "x".repeat(61))]
+            ["correct-horse-1!", "비밀번호입니다-1", "a1!aaaaa", &format!("a1!{}", "x".repeat(61))]
         {
             assert!(Password::parse(good).is_ok(), "{good}");
         }
