@@ -184,3 +184,6 @@ fn touched(model: &dyn Model, changes: &[Changes]) -> Vec<Cell> {
     keys.dedup();
     keys
 }
+
+#[cfg(test)]
+mod tests;

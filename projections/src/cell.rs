@@ -160,10 +160,7 @@ impl ToSql for Cell {
 
 /// One column of many rows, as a parameter for `unnest`.
 #[derive(Debug)]
-pub(crate) struct Column {
-    kind: CellType,
-    cells: Vec<Cell>,
-}
+pub(crate) struct Column(Vec<Cell>);
 
 impl Column {
     /// A column of `kind`. `unnest` would flatten arrays of arrays, so those travel as text.
@@ -177,19 +174,7 @@ impl Column {
             | CellType::Uuid
             | CellType::Instant => cells.collect(),
         };
-        Self { kind, cells }
-    }
-
-    /// The array type under which it travels.
-    pub(crate) const fn array_type(&self) -> Type {
-        match self.kind {
-            CellType::Bool => Type::BOOL_ARRAY,
-            CellType::Int => Type::INT4_ARRAY,
-            CellType::BigInt => Type::INT8_ARRAY,
-            CellType::Text | CellType::Texts => Type::TEXT_ARRAY,
-            CellType::Uuid => Type::UUID_ARRAY,
-            CellType::Instant => Type::TIMESTAMPTZ_ARRAY,
-        }
+        Self(cells)
     }
 }
 
@@ -199,7 +184,7 @@ impl ToSql for Column {
         ty: &Type,
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        self.cells.to_sql_checked(ty, out)
+        self.0.to_sql_checked(ty, out)
     }
 
     fn accepts(_: &Type) -> bool {

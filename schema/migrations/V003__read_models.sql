@@ -247,7 +247,8 @@ insert into projection (name, version, shape, state) values
 insert into projection_shard (name, version) select name, version from projection;
 
 -- The services follow and read; only the owner of the schema makes, switches and drops versions.
-grant select, update on projection, projection_shard to pillivery_service;
+grant select on projection to pillivery_service;
+grant select, update on projection_shard to pillivery_service;
 grant select, insert, update, delete on
   parked_event, item_views_daily,
   item_by_category_v1, item_search_v1, item_by_category_item_v1, item_by_category_order_v1,

@@ -1,0 +1,150 @@
+//! A shop's log and a projector on it, each test with its own.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use contracts::EventBody;
+use projections::ProjectorConfig;
+use serde_json::{Value, json};
+use service_kit::shutdown::{ShutdownTrigger, pair};
+use testkit::{TestDatabase, eventually};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// Generous: a passing test never waits this long.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Every table of the read models, without its version, with the columns that folds write.
+pub(crate) const TABLES: [(&str, &[&str]); 5] = [
+    (
+        "item_by_category",
+        &[
+            "item_by_category",
+            "item_search",
+            "item_by_category_item",
+            "item_by_category_order",
+        ],
+    ),
+    ("item_detail", &["item_detail"]),
+    ("category_totals", &["category_totals", "category_totals_item"]),
+    ("cart_view", &["cart_view"]),
+    ("order_history", &["order_history"]),
+];
+
+/// A database with a log that the test writes.
+pub(crate) struct Shop {
+    pub(crate) db: TestDatabase,
+    pub(crate) config: ProjectorConfig,
+    versions: HashMap<Uuid, i64>,
+    last: i64,
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        let db = TestDatabase::fresh().await;
+        let url = db.url.clone();
+        let config =
+            ProjectorConfig::load(|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
+        Self { db, config, versions: HashMap::new(), last: 0 }
+    }
+
+    /// Appends one event to its aggregate's history.
+    pub(crate) async fn record<E: EventBody>(&mut self, id: Uuid, event: &E) -> i64 {
+        let body = event.encode().unwrap();
+        self.record_raw(E::AGGREGATE_TYPE, id, event.event_type(), body).await
+    }
+
+    /// Appends anything, readable or not.
+    pub(crate) async fn record_raw(
+        &mut self,
+        kind: &str,
+        id: Uuid,
+        event_type: &str,
+        body: Value,
+    ) -> i64 {
+        let version = self.versions.entry(id).or_default();
+        let client = self.db.client().await;
+        let row = client
+            .query_one(
+                "select positions from append_events($1, $2, $3, $4, array[$5::text], \
+                 array['1'], array[$6::jsonb], $7)",
+                &[
+                    &Uuid::now_v7(),
+                    &kind,
+                    &id.to_string(),
+                    &*version,
+                    &event_type,
+                    &body,
+                    &json!({ "actor": { "system": "test" }, "correlation_id": "test" }),
+                ],
+            )
+            .await
+            .unwrap();
+        *version += 1;
+        let positions: Vec<i64> = row.get(0);
+        self.last = positions[0];
+        self.last
+    }
+
+    /// Starts a projector.
+    pub(crate) fn project(&self) -> Projector {
+        let (end, shutdown) = pair();
+        let config = self.config.clone();
+        let task = tokio::spawn(async move { projections::run(config, shutdown).await.unwrap() });
+        Projector { end, task }
+    }
+
+    /// Waits until every served version shows everything that was recorded.
+    pub(crate) async fn caught_up(&self) {
+        for name in projections::names() {
+            self.has_reached(name, self.last).await;
+        }
+    }
+
+    /// Waits until the served version of `name` shows the log up to `position`.
+    pub(crate) async fn has_reached(&self, name: &str, position: i64) {
+        eventually(SOON, || async {
+            let client = self.db.client().await;
+            let sql = "select position from projection_position where name = $1";
+            let reached: i64 = client.query_one(sql, &[&name]).await.unwrap().get(0);
+            (position <= reached).then_some(())
+        })
+        .await;
+    }
+
+    /// Every row of a table as text, in order.
+    pub(crate) async fn rows(&self, table: &str) -> Vec<String> {
+        let sql = format!("select t::text from {table} as t order by t::text collate \"C\"");
+        let client = self.db.client().await;
+        client.query(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
+    /// The number in the first column of the first row.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        self.db.client().await.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.db.client().await.batch_execute(sql).await.unwrap();
+    }
+}
+
+/// A projector at work.
+pub(crate) struct Projector {
+    end: ShutdownTrigger,
+    task: JoinHandle<()>,
+}
+
+impl Projector {
+    /// Ends it the way an operator does.
+    pub(crate) async fn stop(self) {
+        self.end.trigger();
+        self.task.await.unwrap();
+    }
+
+    /// Ends it the way a crash does, as far as a task can: at whatever await it is.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        drop(self.task.await);
+    }
+}

@@ -1,0 +1,73 @@
+//! `verify` finds every kind of difference, and says so by its exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use projections::cli::Cli;
+use service_kit::shutdown::Shutdown;
+
+use crate::history::History;
+use crate::support::Shop;
+
+async fn projector_says(shop: &Shop, arguments: &[&str]) -> (ExitCode, String) {
+    let cli = Cli::parse_from([&["projector"], arguments].concat());
+    let mut out = Vec::new();
+    let code = cli.execute(shop.config.clone(), Shutdown::never(), &mut out).await.unwrap();
+    (code, String::from_utf8(out).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tampered_a_missing_and_an_invented_row_are_found() {
+    let mut shop = Shop::open().await;
+    let projector = shop.project();
+    History::seeded(11).go_on(&mut shop, 80).await;
+    shop.caught_up().await;
+    projector.stop().await;
+    let (code, said) = projector_says(&shop, &["verify", "order_history"]).await;
+    assert_eq!(code, ExitCode::SUCCESS, "{said}");
+    assert!(said.contains("equals a replay"), "{said}");
+
+    let one = "(select order_id from order_history_v1 order by order_id limit 1)";
+    shop.execute(&format!("update order_history_v1 set paid = paid + 1 where order_id = {one}"))
+        .await;
+    let (code, said) = projector_says(&shop, &["verify", "order_history"]).await;
+    assert_eq!(code, ExitCode::FAILURE, "{said}");
+    assert!(said.contains("differs from a replay") && said.contains("paid is"), "{said}");
+
+    shop.execute(&format!("delete from order_history_v1 where order_id = {one}")).await;
+    shop.execute(
+        "insert into category_totals_v1 (category, item_count, discounted_count) \
+         values ('GOLD', 1, 1)",
+    )
+    .await;
+    let (code, said) = projector_says(&shop, &["verify", "order_history"]).await;
+    assert_eq!(code, ExitCode::FAILURE, "{said}");
+    assert!(said.contains("missing, a replay makes it"), "{said}");
+    let (code, said) = projector_says(&shop, &["verify", "category_totals"]).await;
+    assert_eq!(code, ExitCode::FAILURE, "{said}");
+    assert!(said.contains("[GOLD]: stored, but a replay makes no such row"), "{said}");
+
+    // A rebuild is the cure.
+    let (code, said) = projector_says(&shop, &["rebuild", "order_history", "--verify"]).await;
+    assert_eq!(code, ExitCode::SUCCESS, "{said}");
+    let (code, said) = projector_says(&shop, &["verify", "order_history"]).await;
+    assert_eq!(code, ExitCode::SUCCESS, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_every_version_for_people_and_machines() {
+    let shop = Shop::open().await;
+    let (_, said) = projector_says(&shop, &["status"]).await;
+    assert!(said.contains("order_history") && said.contains("live"), "{said}");
+    let (_, said) = projector_says(&shop, &["status", "--json"]).await;
+    let versions: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(versions.as_array().unwrap().len(), 5);
+    assert_eq!(versions[0]["lag_events"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_projection_is_answered_with_those_there_are() {
+    let shop = Shop::open().await;
+    let error = projections::rebuild(&shop.config, "orders").await.unwrap_err();
+    assert!(error.to_string().contains("order_history"), "{error}");
+}
