@@ -23,9 +23,9 @@ use crate::http::IdempotencyKey;
 use crate::outcomes::Outcomes;
 
 /// How long the answer to a keyed request is kept.
-pub(crate) const KEEP_ANSWER: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const KEEP_ANSWER: Duration = Duration::from_hours(24);
 /// The same where money is concerned: a shopper may come back after a weekend.
-pub(crate) const KEEP_MONEY_ANSWER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(crate) const KEEP_MONEY_ANSWER: Duration = Duration::from_hours(7 * 24);
 
 /// Everything that handlers share.
 pub(crate) struct Shop {

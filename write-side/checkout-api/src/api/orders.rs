@@ -320,7 +320,7 @@ impl OrdersApi {
             return Err(problems::key_reused());
         }
         let position = stored.positions.last().copied();
-        replayed_answer(of_stored(stored.result)?, position).map(Some)
+        Ok(Some(replayed_answer(of_stored(stored.result)?, position)))
     }
 
     /// The command that places `wanted`, with the receiver sealed for the order's own stream.
@@ -384,7 +384,7 @@ fn reason(raw: Option<&str>) -> Result<Option<Text<200>>, Problem> {
 
 fn place_answer(recorded: &Recorded<Order>) -> Result<PlaceAnswer, Problem> {
     if let Some(stored) = &recorded.replayed {
-        return replayed_answer(of_stored(stored.clone())?, recorded.position);
+        return Ok(replayed_answer(of_stored(stored.clone())?, recorded.position));
     }
     let Some(order) = recorded.state.placed() else {
         return Err(no_such_order());
@@ -393,13 +393,10 @@ fn place_answer(recorded: &Recorded<Order>) -> Result<PlaceAnswer, Problem> {
     Ok(PlaceAnswer::Placed(Json(placed_body(order)), location(order.order_id), position, None))
 }
 
-fn replayed_answer(
-    body: OrderPlacedBody,
-    position: Option<Position>,
-) -> Result<PlaceAnswer, Problem> {
+fn replayed_answer(body: OrderPlacedBody, position: Option<Position>) -> PlaceAnswer {
     let location = location(OrderId::new(body.order_id));
     let replayed = Some(REPLAYED.to_owned());
-    Ok(PlaceAnswer::Placed(Json(body), location, position.map(Position::token), replayed))
+    PlaceAnswer::Placed(Json(body), location, position.map(Position::token), replayed)
 }
 
 fn status_body(state: &Order) -> Option<OrderStatusBody> {

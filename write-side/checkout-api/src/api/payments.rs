@@ -2,7 +2,7 @@
 //! waits for it. What was not heard in time is not an answer: the client is told where to look.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, FixedOffset};
 use contracts::calendar::kst;
@@ -17,7 +17,6 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde_json::json;
 use service_kit::problem::Problem;
 use service_kit::tokens::{AuthenticatedCaller, Caller};
-use std::time::Duration;
 use uuid::Uuid;
 
 use super::Tag;
@@ -29,7 +28,7 @@ use crate::{metrics, problems};
 /// When the gateway could not be reached: its breaker stays open for about as long.
 const GATEWAY_PAUSE: Duration = Duration::from_secs(10);
 /// When the gateway refuses us, somebody has to look at our contract or configuration first.
-const MERCHANT_PAUSE: Duration = Duration::from_secs(60);
+const MERCHANT_PAUSE: Duration = Duration::from_mins(1);
 /// Attempts that one key may open, one after another, each after the gateway was not reached.
 const ATTEMPTS_PER_KEY_MAX: u32 = 20;
 /// The field of a stored answer: which attempt the request opened. What became of the attempt is

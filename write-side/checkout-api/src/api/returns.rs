@@ -217,12 +217,11 @@ fn malformed(name: &'static str) -> Problem {
 
 /// What the aggregate has no such attempt of is as unknown as the order itself.
 fn refused(error: DispatchError<OrderRefusal>) -> Problem {
-    match error {
-        DispatchError::Refused(OrderRefusal::NotFound | OrderRefusal::NoSuchAttempt) => {
-            no_such_order()
-        }
-        other => problems::of_dispatch(other),
-    }
+    let is_unknown = matches!(
+        error,
+        DispatchError::Refused(OrderRefusal::NotFound | OrderRefusal::NoSuchAttempt)
+    );
+    if is_unknown { no_such_order() } else { problems::of_dispatch(error) }
 }
 
 const fn page_of(outcome: Outcome) -> &'static str {

@@ -75,7 +75,7 @@ impl UsersApi {
         address: ClientAddress,
         body: Json<SignUpRequest>,
     ) -> Result<SignUpAnswer, Problem> {
-        let person = new_user(body.0)?;
+        let person = new_user(&body.0)?;
         let SignedUp { user_id, position } = self.0.accounts.sign_up(person, address.0).await?;
         Ok(SignUpAnswer::SignedUp(
             Json(SignedUpBody { user_id: user_id.uuid() }),
@@ -84,7 +84,7 @@ impl UsersApi {
     }
 }
 
-fn new_user(raw: SignUpRequest) -> Result<NewUser, Problem> {
+fn new_user(raw: &SignUpRequest) -> Result<NewUser, Problem> {
     let mut fields = Fields::default();
     let email = fields.take("/email", "email.malformed", Email::parse(&raw.email));
     let password = fields.take("/password", "password.weak", Password::parse(&raw.password));

@@ -154,7 +154,7 @@ async fn a_wrong_password_and_an_unknown_address_look_the_same() {
 async fn too_many_tries_for_one_account_are_slowed_down_known_or_not() {
     let app = TestApp::configured(|config| {
         config.login_per_account =
-            Allowance { burst: NonZeroU32::new(2).unwrap(), refill: Duration::from_secs(3600) };
+            Allowance { burst: NonZeroU32::new(2).unwrap(), refill: Duration::from_hours(1) };
     })
     .await;
     sign_up(&app, kim()).await.with(201);
@@ -174,7 +174,7 @@ async fn one_address_cannot_try_many_accounts() {
     let app = TestApp::configured(|config| {
         config.trusts_proxy = true;
         config.login_per_address =
-            Allowance { burst: NonZeroU32::new(3).unwrap(), refill: Duration::from_secs(3600) };
+            Allowance { burst: NonZeroU32::new(3).unwrap(), refill: Duration::from_hours(1) };
     })
     .await;
     let from = async |address: &str, email: &str| {

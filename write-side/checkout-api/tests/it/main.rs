@@ -1,5 +1,7 @@
 //! The command API against a real PostgreSQL, called as HTTP calls it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+
 mod accounts;
 mod carts;
 mod catalogue;

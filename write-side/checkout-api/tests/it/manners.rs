@@ -71,6 +71,9 @@ fn nasty_bodies() -> Vec<Vec<u8>> {
     bodies
 }
 
+/// A path, a body, and a header that is not as it should be.
+type Try<'a> = (&'a str, Vec<u8>, Option<(&'static str, &'static [u8])>);
+
 /// Headers that somebody may send.
 const NASTY_HEADERS: [(&str, &[u8]); 10] = [
     ("idempotency-key", b""),
@@ -137,19 +140,19 @@ async fn nonsense_of_any_kind_is_the_senders_fault() {
             // Waiting for a page that nobody opens is no nonsense.
             let real = if operation["operationId"] == "payOrder" { &item } else { real };
             let paths = paths(template, real);
-            let no_headers: &[(&str, &[u8])] = &[];
-            let mut tries: Vec<(&str, Vec<u8>, Vec<(&str, &[u8])>)> = Vec::new();
+            let mut tries: Vec<Try<'_>> = Vec::new();
             for body in nasty_bodies() {
-                tries.push((paths[0].as_str(), body, no_headers.to_vec()));
+                tries.push((paths[0].as_str(), body, None));
             }
             for path in &paths {
-                tries.push((path.as_str(), b"{}".to_vec(), no_headers.to_vec()));
+                tries.push((path.as_str(), b"{}".to_vec(), None));
             }
             for header in NASTY_HEADERS {
-                tries.push((paths[0].as_str(), b"{}".to_vec(), vec![header]));
+                tries.push((paths[0].as_str(), b"{}".to_vec(), Some(header)));
             }
-            for (path, body, headers) in tries {
-                let answer = send(client, method, path, &admin, &body, &headers).await;
+            for (path, body, header) in tries {
+                let headers = header.as_slice();
+                let answer = send(client, method, path, &admin, &body, headers).await;
                 sent += 1;
                 let status = answer.status.as_u16();
                 let what = || format!("{method} {path} {:?}", String::from_utf8_lossy(&body));

@@ -92,8 +92,8 @@ async fn a_declined_page_is_told_by_class() {
         (DeclineClass::Merchant, 503, "payment.unavailable"),
     ] {
         let id = app.placed(&kim, 1_000).await;
-        let (answer, ()) =
-            tokio::join!(app.pay(&kim, id, &id.to_string()), app.relay(id, 1, declined(class)));
+        let key = id.to_string();
+        let (answer, ()) = tokio::join!(app.pay(&kim, id, &key), app.relay(id, 1, declined(class)));
         // What the gateway said stays with us.
         let refused = answer.refused(status, code);
         assert!(!refused.body.to_string().contains("LACK_BALANCE"), "{}", refused.body);
