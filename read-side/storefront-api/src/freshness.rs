@@ -103,13 +103,11 @@ impl LookOut {
             return Freshness::Lagging;
         };
         let reached = checkpoints.wait_for(has_reached);
-        match timeout(WAIT_MAX, reached).await {
-            Ok(Ok(_)) => Freshness::Fresh,
-            Ok(Err(_)) | Err(_) => {
-                metrics::lagging();
-                Freshness::Lagging
-            }
+        if let Ok(Ok(_)) = timeout(WAIT_MAX, reached).await {
+            return Freshness::Fresh;
         }
+        metrics::lagging();
+        Freshness::Lagging
     }
 
     /// Reads the checkpoints while somebody waits, until `shutdown`.

@@ -102,7 +102,8 @@ pub(crate) fn count(filters: &Filters) -> Statement {
 }
 
 fn conditions(statement: &mut Statement, filters: &Filters) -> String {
-    let mut conditions = Vec::new();
+    // The first, empty one stands for the condition that every statement has already.
+    let mut conditions = vec![String::new()];
     match filters.on_sale {
         Some(true) => conditions.push("0 < discount_rate".to_owned()),
         Some(false) => conditions.push("discount_rate = 0".to_owned()),
@@ -129,5 +130,5 @@ fn conditions(statement: &mut Statement, filters: &Filters) -> String {
             .replace("{patterns}", &format!("${patterns_at}"));
         conditions.push(placed.trim_end().to_owned());
     }
-    conditions.iter().map(|condition| format!("\n  and  {condition}")).collect()
+    conditions.join("\n  and  ")
 }

@@ -151,3 +151,62 @@ impl Window {
         kept.try_get_with(question, build).await.map_err(|refused| Problem::clone(&refused))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures_util::future::join_all;
+    use service_kit::config::Secret;
+    use service_kit::pools::{self, PoolSettings};
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// A window whose database does not exist: these tests build without one.
+    fn window(cache: Switch) -> Window {
+        let url = Secret::from("postgres://nobody@127.0.0.1:1/nothing");
+        Window::new(pools::postgres(&url, &PoolSettings::named("test")).unwrap(), cache)
+    }
+
+    /// A thousand ask for one page that nobody has; the database is asked once.
+    ///
+    /// What prevents the rest is `try_get_with`: with `get` and `insert` in its place all of them
+    /// build (seen: 1000).
+    #[tokio::test]
+    async fn of_a_thousand_misses_of_one_page_one_builds() {
+        let window = window(Switch::On);
+        let builds = AtomicU32::new(0);
+        let gate = watch::Sender::new(false);
+        let ask = || {
+            window.find(Question::Main, false, async {
+                builds.fetch_add(1, Ordering::Relaxed);
+                gate.subscribe().wait_for(|is_open| *is_open).await.unwrap();
+                Ok(Some("{}".to_owned()))
+            })
+        };
+        let asked = join_all((0..1_000).map(|_| ask()));
+        let (answers, _) = tokio::join!(asked, async { gate.send_replace(true) });
+        assert!(answers.into_iter().all(|answer| answer.unwrap().is_some()));
+        assert_eq!(builds.into_inner(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_failed_build_is_not_remembered() {
+        let window = window(Switch::On);
+        let failed = window.find(Question::Main, false, async { Err(ReadError::Silence) }).await;
+        assert_eq!(failed.unwrap_err().status().as_u16(), 503);
+        let built = window.find(Question::Main, false, async { Ok(Some("{}".to_owned())) }).await;
+        assert!(built.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn without_a_cache_everybody_builds() {
+        let window = window(Switch::Off);
+        let ask = |json: &'static str| {
+            window.find(Question::Main, false, async move { Ok(Some(json.to_owned())) })
+        };
+        assert_eq!(ask("1").await.unwrap().unwrap().plain(), "1");
+        assert_eq!(ask("2").await.unwrap().unwrap().plain(), "2");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use poem::Response;
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, StatusCode};
 use poem::test::TestClient;
@@ -88,9 +89,12 @@ impl TestApp {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request.send().await.0;
-        let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, body: response.into_body().into_vec().await.unwrap() }
+        Answer::of(request.send().await.0).await
+    }
+
+    /// The answer to an anonymous HEAD.
+    pub(crate) async fn head(&self, path: &str) -> Answer {
+        Answer::of(self.api.head(path).send().await.0).await
     }
 
     /// The `Authorization` header of `user`.
@@ -125,6 +129,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    async fn of(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, body: response.into_body().into_vec().await.unwrap() }
+    }
+
     /// The body of a 200 as JSON.
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{}", String::from_utf8_lossy(&self.body));

@@ -35,6 +35,16 @@ async fn whoever_has_the_body_already_gets_304() {
     }
 }
 
+/// nginx sends HEAD here, too.
+#[tokio::test]
+async fn head_answers_like_get_without_the_body() {
+    let app = shop().await;
+    let get = app.get("/api/items").await;
+    let head = app.head("/api/items").await;
+    assert_eq!((head.status, head.body.len()), (get.status, 0));
+    assert_eq!(head.header("etag"), get.header("etag"));
+}
+
 #[tokio::test]
 async fn gzip_is_sent_to_those_who_take_it_and_opens_to_the_same_body() {
     let app = shop().await;

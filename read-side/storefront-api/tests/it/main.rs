@@ -7,3 +7,4 @@ mod conventions;
 mod freshness;
 mod openapi;
 mod orders;
+mod projected;
