@@ -12,6 +12,7 @@ mod admin;
 mod api;
 mod config;
 mod http;
+pub mod import;
 mod metrics;
 mod ordering;
 mod outcomes;
