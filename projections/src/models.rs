@@ -6,6 +6,8 @@ pub mod item_by_category;
 pub mod item_detail;
 mod listing;
 pub mod order_history;
+#[cfg(test)]
+mod tests;
 mod written;
 
 use std::marker::PhantomData;

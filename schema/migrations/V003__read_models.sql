@@ -246,7 +246,7 @@ insert into projection (name, version, shape, state) values
   ('order_history',    1, 1, 'live');
 insert into projection_shard (name, version) select name, version from projection;
 
--- The services follow and read; only the owner of the schema makes, switches and drops versions.
+-- Services follow and read. Only the owner of the schema makes, switches and drops versions.
 grant select on projection to pillivery_service;
 grant select, update on projection_shard to pillivery_service;
 grant select, insert, update, delete on

@@ -40,7 +40,12 @@ pub(crate) fn id(number: u64) -> Uuid {
     Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(number))
 }
 
-pub(crate) fn registered(number: u64, origin_price: i64, tenths: u16, of: &[Category]) -> ItemEvent {
+pub(crate) fn registered(
+    number: u64,
+    origin_price: i64,
+    tenths: u16,
+    of: &[Category],
+) -> ItemEvent {
     ItemEvent::Registered {
         report_no: report_no(number),
         details: details(&format!("루테인 \"{number}\"")),
@@ -255,8 +260,7 @@ impl History {
 
     async fn change_cart(&mut self, shop: &mut Shop) {
         let user = self.dice.below(4);
-        let kind =
-            if user % 2 == 0 { CartKind::OneOff } else { CartKind::Subscription };
+        let kind = if user % 2 == 0 { CartKind::OneOff } else { CartKind::Subscription };
         let cart = CartKey { user_id: UserId::new(id(user)), kind };
         let item = 1 + self.dice.below(self.items);
         let quantity = Quantity::try_from(1 + self.dice.below(9) as i64).unwrap();
@@ -269,11 +273,9 @@ impl History {
             2 | 3 if has_it => {
                 CartEvent::QuantityChanged { cart, item_id, quantity, bought_in: None }
             }
-            4 if has_it && kind == CartKind::Subscription => CartEvent::PeriodChanged {
-                cart,
-                item_id,
-                period: Period::try_from(60).unwrap(),
-            },
+            4 if has_it && kind == CartKind::Subscription => {
+                CartEvent::PeriodChanged { cart, item_id, period: Period::try_from(60).unwrap() }
+            }
             _ => CartEvent::ItemAdded {
                 cart,
                 item_id,

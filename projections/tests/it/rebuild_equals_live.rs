@@ -1,7 +1,7 @@
 //! Tables after a rebuild equal the tables after following live, row for row.
 //!
-//! Seen to fail: with `Cell::instant` storing what it is given, without cutting it to microseconds,
-//! an order's row after a reload differed from one folded in memory.
+//! Seen to fail: without cutting instants to the microseconds that the database keeps (`trunc_subsecs`
+//! in `Cell::instant` and in `order_history`), `verify` finds every order different from its replay.
 
 use projections::RebuildOptions;
 use service_kit::shutdown::Shutdown;
@@ -76,13 +76,12 @@ async fn a_rebuild_takes_the_counted_views_over() {
     projector.stop().await;
     shop.execute(
         "insert into item_views_daily (item_id, viewed_on, visitors) \
-         select item_id, '2026-11-22', 3 from item_detail \
-         union all select item_id, '2026-11-23', 4 from item_detail",
+         select item_id, day::date, 3 from item_detail, unnest(array['2026-11-22', '2026-11-23']) as day",
     )
     .await;
     projections::rebuild(&shop.config, "item_by_category").await.unwrap();
     let views = shop.number("select min(views) from item_by_category").await;
-    assert_eq!(views, 7);
+    assert_eq!(views, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

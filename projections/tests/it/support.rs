@@ -18,12 +18,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 pub(crate) const TABLES: [(&str, &[&str]); 5] = [
     (
         "item_by_category",
-        &[
-            "item_by_category",
-            "item_search",
-            "item_by_category_item",
-            "item_by_category_order",
-        ],
+        &["item_by_category", "item_search", "item_by_category_item", "item_by_category_order"],
     ),
     ("item_detail", &["item_detail"]),
     ("category_totals", &["category_totals", "category_totals_item"]),
