@@ -4,8 +4,10 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use checkout_api::import::{ImportArgs, run_command};
 use checkout_api::{AdminCreated, CheckoutConfig, NewAdmin};
 use clap::{Parser, Subcommand};
+use event_store::{Executor, ExecutorOptions, PgEventStore, StoreSizes};
 use service_kit::config::{Secret, Settings, environment};
 use service_kit::{shutdown, telemetry};
 
@@ -24,6 +26,8 @@ enum Command {
     /// Makes an administrator from `ADMIN_EMAIL`, `ADMIN_DISPLAY_NAME` (`admin` when unset) and
     /// `ADMIN_PASSWORD`, or the first line of standard input where that is unset.
     CreateAdmin,
+    /// Makes the catalogue be as a file says. Needs `DATABASE_URL` alone.
+    ImportCatalogue(ImportArgs),
 }
 
 #[tokio::main]
@@ -40,17 +44,37 @@ async fn main() -> ExitCode {
 }
 
 async fn act(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Serve => {
+            let config = configured()?;
+            checkout_api::run(config, shutdown::on_signals()?).await?;
+        }
+        Command::CreateAdmin => {
+            match checkout_api::create_admin(&configured()?, new_admin()?).await? {
+                AdminCreated::Now(user_id) => {
+                    tracing::info!(user.id = %user_id, "the administrator was made");
+                }
+                AdminCreated::Before => tracing::info!("the administrator was there already"),
+            }
+        }
+        Command::ImportCatalogue(args) => import_catalogue(&args).await?,
+    }
+    Ok(())
+}
+
+fn configured() -> Result<CheckoutConfig, Box<dyn Error>> {
     let config = CheckoutConfig::load(environment())?;
     telemetry::init("checkout-api", config.log_format);
-    match command {
-        Command::Serve => checkout_api::run(config, shutdown::on_signals()?).await?,
-        Command::CreateAdmin => match checkout_api::create_admin(&config, new_admin()?).await? {
-            AdminCreated::Now(user_id) => {
-                tracing::info!(user.id = %user_id, "the administrator was made");
-            }
-            AdminCreated::Before => tracing::info!("the administrator was there already"),
-        },
-    }
+    Ok(config)
+}
+
+/// Standard output is the report's alone: nothing is logged unless it fails.
+async fn import_catalogue(args: &ImportArgs) -> Result<(), Box<dyn Error>> {
+    let url = Settings::new(environment()).secret("DATABASE_URL")?;
+    let store = PgEventStore::open(&url, StoreSizes::default())?;
+    // Each item is met once, so there is nothing to remember.
+    let options = ExecutorOptions { cache_entries: 0, ..ExecutorOptions::default() };
+    run_command(&Executor::new(store, options), args).await?;
     Ok(())
 }
 
