@@ -9,31 +9,31 @@ use clap::Parser;
 /// used instead of private ones. Ctrl-C stops everything cleanly.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "shop", version, about, long_about)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Drives the main job once, checks every step, and exits: 0 when all is well, 1 naming the
     /// step that failed.
     #[arg(long)]
-    pub demo: bool,
+    pub(crate) demo: bool,
 
     /// Catalogue to import at start: JSON lines, gzip accepted. Without it a small one that ships
     /// with the project is used.
     #[arg(long, value_name = "FILE")]
-    pub catalogue: Option<PathBuf>,
+    pub(crate) catalogue: Option<PathBuf>,
 
     /// First of nine consecutive ports; without it free ones are taken.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1024..=65000))]
-    pub port_base: Option<u16>,
+    pub(crate) port_base: Option<u16>,
 
     /// Where to write a JSON object with all addresses once everything answers.
     #[arg(long, value_name = "FILE")]
-    pub ready_file: Option<PathBuf>,
+    pub(crate) ready_file: Option<PathBuf>,
 
     /// Where data and generated secrets live; never inside the checkout. By default
     /// `$XDG_STATE_HOME/pillivery`, and for `--demo` a fresh folder that is removed afterwards.
     #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    pub(crate) state_dir: Option<PathBuf>,
 
     /// Log as JSON lines instead of text.
     #[arg(long)]
-    pub json_logs: bool,
+    pub(crate) json_logs: bool,
 }

@@ -1,3 +1,7 @@
-//! The `shop` process.
+//! The `shop` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shop::main()
+}

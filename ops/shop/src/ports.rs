@@ -5,25 +5,25 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 /// One port a part, in the order of `--port-base`: the first is `base`, the next `base + 1`, ….
 #[derive(Debug, Clone, Copy)]
-pub struct Ports {
+pub(crate) struct Ports {
     /// Command API.
-    pub checkout: u16,
+    pub(crate) checkout: u16,
     /// Query API.
-    pub storefront: u16,
+    pub(crate) storefront: u16,
     /// Administrators' API.
-    pub admin: u16,
+    pub(crate) admin: u16,
     /// Simulated KakaoPay.
-    pub kakaopay_sim: u16,
+    pub(crate) kakaopay_sim: u16,
     /// Health and metrics of the command API.
-    pub checkout_ops: u16,
+    pub(crate) checkout_ops: u16,
     /// Health and metrics of the query API.
-    pub storefront_ops: u16,
+    pub(crate) storefront_ops: u16,
     /// Private PostgreSQL.
-    pub postgres: u16,
+    pub(crate) postgres: u16,
     /// Private Redis.
-    pub redis: u16,
+    pub(crate) redis: u16,
     /// Health and metrics of worker and projector.
-    pub worker_ops: u16,
+    pub(crate) worker_ops: u16,
 }
 
 impl Ports {
@@ -31,7 +31,7 @@ impl Ports {
     ///
     /// # Errors
     /// When the system has no free port to give.
-    pub fn plan(base: Option<u16>) -> io::Result<Self> {
+    pub(crate) fn plan(base: Option<u16>) -> io::Result<Self> {
         let numbers = match base {
             Some(base) => std::array::from_fn(|offset| {
                 base.saturating_add(u16::try_from(offset).unwrap_or(u16::MAX))
@@ -64,7 +64,7 @@ impl Ports {
 }
 
 /// This port on the loopback address, where everything of the embedded shop listens.
-pub fn loopback(port: u16) -> SocketAddr {
+pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 

@@ -18,26 +18,26 @@ const SECRETS_FILE: &str = "secrets.json";
 
 /// Where the embedded shop keeps its data.
 #[derive(Debug)]
-pub struct StateDir {
+pub(crate) struct StateDir {
     path: PathBuf,
     removed_at_end: bool,
 }
 
 /// What the embedded shop signs, seals and logs in with. Base64 of 32 random bytes each.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Secrets {
+pub(crate) struct Secrets {
     /// Wraps the users' keys.
-    pub master_key: String,
+    pub(crate) master_key: String,
     /// Keys the digests that uniqueness is checked on.
-    pub pepper: String,
+    pub(crate) pepper: String,
     /// Signs access tokens.
-    pub access_token_key: String,
+    pub(crate) access_token_key: String,
     /// Makes return URLs unguessable.
-    pub return_url_key: String,
+    pub(crate) return_url_key: String,
     /// What the simulated KakaoPay expects.
-    pub kakaopay_secret_key: String,
+    pub(crate) kakaopay_secret_key: String,
     /// Password of the administrator that the first start creates.
-    pub admin_password: String,
+    pub(crate) admin_password: String,
 }
 
 /// The state directory could not be prepared.
@@ -71,7 +71,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`StateError::Io`].
-    pub fn open(path: PathBuf) -> Result<Self, StateError> {
+    pub(crate) fn open(path: PathBuf) -> Result<Self, StateError> {
         make_dir(&path)?;
         Ok(Self { path, removed_at_end: false })
     }
@@ -80,7 +80,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`StateError::Io`].
-    pub fn temporary() -> Result<Self, StateError> {
+    pub(crate) fn temporary() -> Result<Self, StateError> {
         let name = format!("pillivery-{:016x}", rand::random::<u64>());
         let path = std::env::temp_dir().join(name);
         make_dir(&path)?;
@@ -88,7 +88,7 @@ impl StateDir {
     }
 
     /// The folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -96,7 +96,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`StateError`] when the file can't be read, written or understood.
-    pub fn secrets(&self) -> Result<Secrets, StateError> {
+    pub(crate) fn secrets(&self) -> Result<Secrets, StateError> {
         let path = self.path.join(SECRETS_FILE);
         match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -130,7 +130,10 @@ impl Secrets {
             return_url_key: random_secret(),
             kakaopay_secret_key: random_secret(),
             // The password rule wants a letter, a digit and a sign; the random part is the secret.
-            admin_password: format!("a1!{}", random_secret().replace(['/', '='], "").split_at(24).0),
+            admin_password: format!(
+                "a1!{}",
+                random_secret().replace(['/', '='], "").split_at(24).0
+            ),
         }
     }
 }

@@ -1,0 +1,89 @@
+//! The services the shop stands on: its own private ones, or those that the environment names.
+
+use std::path::Path;
+
+use kakaopay_sim::{SimConfig, SimHandle, Simulator};
+use service_kit::config::Secret;
+use testkit::{Durability, PrivatePostgres, PrivateRedis};
+
+use crate::ports::{Ports, loopback};
+use crate::{Environment, ShopError};
+
+/// The database the embedded shop makes in its own PostgreSQL.
+const DATABASE: &str = "pillivery";
+
+/// Running services; private ones end with this value.
+pub(crate) struct Services {
+    postgres: Option<PrivatePostgres>,
+    redis: Option<PrivateRedis>,
+    kakaopay: Option<SimHandle>,
+    /// Where the one database is, with its password if it has one.
+    pub(crate) database_url: Secret,
+    /// Where the one Redis is.
+    pub(crate) redis_url: Secret,
+    /// Where KakaoPay is, real or simulated.
+    pub(crate) kakaopay_url: String,
+}
+
+impl Services {
+    /// Starts what the environment does not name.
+    pub(crate) async fn start(
+        environment: &Environment,
+        ports: &Ports,
+        state: &Path,
+        kakaopay_key: &str,
+    ) -> Result<Self, ShopError> {
+        let (postgres, database_url) = match environment.secret("DATABASE_URL") {
+            Some(url) => (None, url),
+            None => {
+                let server =
+                    PrivatePostgres::start(state, ports.postgres, Durability::Durable).await?;
+                let url = Secret::new(server.database(DATABASE).await?);
+                (Some(server), url)
+            }
+        };
+        let (redis, redis_url) = match environment.secret("REDIS_URL") {
+            Some(url) => (None, url),
+            None => {
+                let server = PrivateRedis::start(state, ports.redis).await?;
+                let url = Secret::new(server.url());
+                (Some(server), url)
+            }
+        };
+        let (kakaopay, kakaopay_url) = match environment.plain("KAKAOPAY_BASE_URL") {
+            Some(url) => (None, url),
+            None => {
+                let config = SimConfig {
+                    listen: loopback(ports.kakaopay_sim),
+                    secret_key: Some(Secret::new(kakaopay_key)),
+                    state_file: Some(state.join("kakaopay-sim.json")),
+                    ..SimConfig::default()
+                };
+                let simulator = Simulator::start(config).await?;
+                let url = simulator.base_url().to_owned();
+                (Some(simulator), url)
+            }
+        };
+        Ok(Self { postgres, redis, kakaopay, database_url, redis_url, kakaopay_url })
+    }
+
+    /// The simulated KakaoPay's address, when it is ours.
+    pub(crate) fn simulator_url(&self) -> Option<String> {
+        self.kakaopay.as_ref().map(|simulator| simulator.base_url().to_owned())
+    }
+
+    /// Stops what was started here, the database last.
+    pub(crate) async fn stop(self) {
+        if let Some(simulator) = self.kakaopay
+            && let Err(error) = simulator.shutdown().await
+        {
+            tracing::warn!(%error, "the simulated KakaoPay did not end cleanly");
+        }
+        if let Some(redis) = self.redis {
+            redis.stop().await;
+        }
+        if let Some(postgres) = self.postgres {
+            postgres.stop().await;
+        }
+    }
+}
