@@ -1,0 +1,3 @@
+//! The whole shop in real processes, on real PostgreSQL and Redis, killed at the worst moments.
+
+mod one_charge;
