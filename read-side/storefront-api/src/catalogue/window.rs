@@ -172,7 +172,7 @@ mod tests {
     /// A thousand ask for one page that nobody has; the database is asked once.
     ///
     /// What prevents the rest is `try_get_with`: with `get` and `insert` in its place all of them
-    /// build (seen: 1000).
+    /// build (seen: 130 before the first was done).
     #[tokio::test]
     async fn of_a_thousand_misses_of_one_page_one_builds() {
         let window = window(Switch::On);

@@ -22,6 +22,7 @@ const SORTS: [(&str, &str, bool); 9] = [
 async fn shop_with(count: usize) -> TestApp {
     let app = TestApp::start_uncached().await;
     app.execute(&include_str!("items.sql").replace("{count}", &count.to_string())).await;
+    app.execute(include_str!("search.sql")).await;
     app
 }
 
