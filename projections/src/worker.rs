@@ -25,6 +25,9 @@ use crate::working::{Incoming, Model};
 const BATCH_TIME_MAX: Duration = Duration::from_millis(100);
 /// A full batch that took less may grow.
 const BATCH_TIME_MIN: Duration = Duration::from_millis(50);
+/// A batch is not cut below this for being slow: what remains is the price of the transaction itself
+/// (round trips, the commit's flush), and paying it per event would only make the reader slower.
+const BATCH_EVENTS_MIN: u32 = 64;
 /// Pause after the first failure; doubled with each further one.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// Longest pause after a failure.
@@ -263,9 +266,10 @@ impl BatchSize {
     }
 
     fn adapt(&mut self, took: Duration, is_full: bool) {
-        if BATCH_TIME_MAX < took {
-            self.events = (self.events / 2).max(1);
-        } else if is_full && took < BATCH_TIME_MIN {
+        let is_small = self.events < BATCH_EVENTS_MIN;
+        if BATCH_TIME_MAX < took && !is_small {
+            self.events = (self.events / 2).max(BATCH_EVENTS_MIN).min(self.events_max);
+        } else if is_full && (took < BATCH_TIME_MIN || is_small) {
             self.events = (self.events * 2).min(self.events_max);
         }
     }
@@ -288,5 +292,23 @@ mod tests {
         assert_eq!(size.events, 500);
         size.adapt(Duration::from_millis(10), true);
         assert_eq!(size.events, 500);
+    }
+
+    #[test]
+    fn a_slow_disk_does_not_shrink_batches_to_nothing() {
+        let mut size = BatchSize::new(500);
+        for _ in 0..20 {
+            size.adapt(Duration::from_secs(1), true);
+        }
+        assert_eq!(size.events, BATCH_EVENTS_MIN);
+    }
+
+    #[test]
+    fn a_batch_cut_to_find_a_poison_event_grows_again_on_a_slow_disk() {
+        let mut size = BatchSize { events: 1, events_max: 500 };
+        for _ in 0..20 {
+            size.adapt(Duration::from_secs(1), true);
+        }
+        assert_eq!(size.events, BATCH_EVENTS_MIN);
     }
 }
