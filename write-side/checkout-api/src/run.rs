@@ -9,8 +9,7 @@ use deadpool_postgres::Pool;
 use event_feed::{FeedReader, FollowOptions, SafePosition, Watcher, WatcherHandle, WatcherOptions};
 use event_store::{Executor, ExecutorOptions, PgEventStore, StoreError, StoreSizes};
 use poem::endpoint::BoxEndpoint;
-use poem::http::Method;
-use poem::middleware::Cors;
+use poem::http::HeaderValue;
 use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService};
 use service_kit::clock::{BoxFuture, SharedClock, SystemClock};
@@ -24,11 +23,12 @@ use service_kit::tokens::AccessTokens;
 use service_kit::vault::{MasterKey, Vault};
 use service_kit::{pools, telemetry};
 use tokio::net::TcpListener;
+use url::Url;
 
 use crate::accounts::{Accounts, Credentials, LoginThrottle, PasswordHashes};
 use crate::api;
 use crate::config::{CheckoutConfig, FeedWatcher};
-use crate::http::ForwardedBy;
+use crate::http::{ForwardedBy, open_to};
 use crate::metrics;
 use crate::outcomes::Outcomes;
 use crate::shop::Shop;
@@ -41,8 +41,6 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often an edit of a cart is decided again: fifty tabs at once all get through.
 const CART_CONFLICT_RETRIES: u32 = 60;
-/// How long a browser may remember what we allow its pages, in seconds.
-const CORS_SECONDS: i32 = 600;
 
 /// Why `checkout-api` did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -121,13 +119,13 @@ pub async fn run_on(
         background.await;
         Ok(())
     };
-    let ended = tokio::join!(
+    // The first that cannot go on ends them all; at shutdown each ends by itself.
+    tokio::try_join!(
         serve("checkout-api", listeners.api, api, shutdown.clone()),
         serve("checkout-admin", listeners.admin, admin, shutdown.clone()),
         serve("checkout-ops", listeners.ops, ops, shutdown),
         background,
-    );
-    ended.0.and(ended.1).and(ended.2).and(ended.3)?;
+    )?;
     Ok(())
 }
 
@@ -170,12 +168,15 @@ pub async fn assemble(
     let accounts = open_accounts(config, &pool, &tokens, &clock).await?;
     let shop = Arc::new(open_shop(config, accounts, outcomes.clone())?);
     let forwarded = if config.trusts_proxy { ForwardedBy::Proxy } else { ForwardedBy::Nobody };
-    let public = routes(api::public(&shop), "/docs")?
+    let public = routes(api::public(&shop))?
         .data(Arc::clone(&tokens))
         .data(Arc::clone(&clock))
         .data(forwarded)
         .around(api::ignore_head);
-    let admin = routes(api::admin(&shop), "/docs")?.data(tokens).data(clock);
+    let own = origin("PUBLIC_BASE_URL", &config.public_base_url)?;
+    let others = config.cors_origins.iter().map(|text| origin("CORS_ORIGINS", text));
+    let others: Vec<HeaderValue> = others.collect::<Result<_, _>>()?;
+    let admin = routes(api::admin(&shop))?.data(tokens).data(clock);
     let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
     if let Some(url) = &config.redis_url {
         health = health.uses_redis(pools::redis(url)?);
@@ -186,10 +187,7 @@ pub async fn assemble(
         watcher.stopped().await;
     };
     Ok(Assembled {
-        api: match cors(config) {
-            Some(cors) => standard(SERVICE, public.with(cors)).boxed(),
-            None => standard(SERVICE, public).boxed(),
-        },
+        api: standard(SERVICE, open_to(public, own, others)).boxed(),
         admin: standard("checkout-admin", admin).boxed(),
         ops: standard("checkout-ops", ops).boxed(),
         background: Box::pin(background),
@@ -281,34 +279,21 @@ fn open_store(config: &CheckoutConfig) -> Result<Arc<PgEventStore>, StoreError> 
 }
 
 /// The documented operations and their documentation.
-fn routes<T: OpenApi + 'static>(
-    service: OpenApiService<T, ()>,
-    docs: &str,
-) -> Result<Route, RunError> {
+fn routes<T: OpenApi + 'static>(service: OpenApiService<T, ()>) -> Result<Route, RunError> {
     let document = serde_json::from_str(&service.spec()).unwrap_or_default();
     let undeclared = api::undeclared(&document);
     if !undeclared.is_empty() {
         return Err(RunError::Undeclared(undeclared));
     }
     Ok(Route::new()
-        .nest(docs, service.swagger_ui())
+        .nest("/docs", service.swagger_ui())
         .at("/openapi.json", service.spec_endpoint())
         .nest("/", service))
 }
 
-/// What pages of the configured origins may do; without origins no page may do anything, since the
-/// library takes an empty list for all.
-fn cors(config: &CheckoutConfig) -> Option<Cors> {
-    if config.cors_origins.is_empty() {
-        return None;
-    }
-    let cors = Cors::new()
-        .allow_origins(config.cors_origins.iter().map(String::as_str))
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
-        .allow_headers(["authorization", "content-type", "idempotency-key", "if-match"])
-        .allow_headers(["x-request-id"])
-        .expose_headers(["etag", "event-position", "idempotent-replayed", "location"])
-        .expose_headers(["retry-after", "x-request-id"])
-        .max_age(CORS_SECONDS);
-    Some(cors)
+/// An origin as a browser sends it.
+fn origin(name: &str, text: &str) -> Result<HeaderValue, ConfigError> {
+    let expected = || ConfigError::invalid(name, "expected a web address");
+    let url: Url = text.trim().parse().map_err(|_may_repeat_it| expected())?;
+    HeaderValue::from_str(&url.origin().ascii_serialization()).map_err(|_no_text| expected())
 }

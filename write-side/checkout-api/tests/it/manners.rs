@@ -208,16 +208,24 @@ async fn pages_of_listed_origins_alone_may_call() {
             .header("access-control-request-headers", "idempotency-key")
             .send()
     };
-    let allowed = preflight("https://shop.example").await.with(200);
-    assert_eq!(allowed.header("access-control-allow-origin"), Some("https://shop.example"));
+    let allowed = preflight("https://partner.example").await.with(200);
+    assert_eq!(allowed.header("access-control-allow-origin"), Some("https://partner.example"));
     assert_eq!(allowed.header("access-control-allow-credentials"), None);
     for origin in ["https://evil.example", "null", "https://shop.example.evil.example"] {
         let refused = preflight(origin).await;
         assert_eq!(refused.header("access-control-allow-origin"), None, "{origin}");
     }
-    let without = TestApp::configured(|config| config.cors_origins.clear()).await;
-    let call = without.call("POST", "/api/auth/login").header("origin", "https://shop.example");
-    assert_eq!(call.json(json!({})).send().await.header("access-control-allow-origin"), None);
+    // A refusal is a problem for listed pages too, and for the shop's own.
+    let log_in = |origin: &'static str| {
+        app.call("POST", "/api/auth/login").header("origin", origin).json(json!({})).send()
+    };
+    for origin in ["https://shop.example", "https://partner.example"] {
+        let refused = log_in(origin).await.refused(400, "request.malformed_body");
+        assert_eq!(refused.header("access-control-allow-origin"), Some(origin));
+    }
+    // Whoever is not listed is answered, and may not read it.
+    let refused = log_in("https://evil.example").await.refused(400, "request.malformed_body");
+    assert_eq!(refused.header("access-control-allow-origin"), None);
 }
 
 #[tokio::test]

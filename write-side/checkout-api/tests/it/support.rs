@@ -183,7 +183,7 @@ fn config(database: &TestDatabase) -> CheckoutConfig {
             "RETURN_URL_KEY" => RETURN_URL_KEY.to_owned(),
             "MASTER_KEY" => "bWFzdGVyLW1hc3Rlci1tYXN0ZXItbWFzdGVyLW1hc3Q=".to_owned(),
             "PUBLIC_BASE_URL" => PUBLIC_BASE_URL.to_owned(),
-            "CORS_ORIGINS" => "https://shop.example".to_owned(),
+            "CORS_ORIGINS" => "https://partner.example".to_owned(),
             _ => return None,
         })
     })

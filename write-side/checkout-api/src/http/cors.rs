@@ -1,0 +1,70 @@
+//! Which pages may call us: those of our own origin and of a configured list.
+//!
+//! A request from any other page is carried out like one from no page at all and answered without
+//! leave to read it, which is for the browser to enforce; without leave no preflight succeeds, so
+//! nothing that needs a token or JSON is ever sent. The library's middleware stands in the middle:
+//! it would refuse such requests in its own words, and turn our problems into plain text.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use poem::http::header::ORIGIN;
+use poem::http::{HeaderValue, Method};
+use poem::middleware::Cors;
+use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
+use poem_openapi::OperationId;
+use service_kit::http::problem_from;
+
+/// How long a browser may remember what we allow its pages, in seconds.
+const REMEMBERED_SECONDS: i32 = 600;
+/// What a page may send besides what it always may.
+const REQUEST_HEADERS: [&str; 5] =
+    ["authorization", "content-type", "idempotency-key", "if-match", "x-request-id"];
+/// What a page may read besides what it always may.
+const ANSWER_HEADERS: [&str; 6] =
+    ["etag", "event-position", "idempotent-replayed", "location", "retry-after", "x-request-id"];
+
+/// `app`, open to pages of these origins. The list is never empty: an empty one would be taken for
+/// all origins.
+pub(crate) fn open_to<E: Endpoint + 'static>(
+    app: E,
+    own: HeaderValue,
+    others: impl IntoIterator<Item = HeaderValue>,
+) -> impl Endpoint<Output = Response> {
+    let origins: BTreeSet<HeaderValue> = others.into_iter().chain([own]).collect();
+    let cors = Cors::new()
+        .allow_origins(origins.iter().cloned())
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
+        .allow_headers(REQUEST_HEADERS)
+        .expose_headers(ANSWER_HEADERS)
+        .max_age(REMEMBERED_SECONDS);
+    let origins = Arc::new(origins);
+    app.around(answered).with(cors).around(move |app, mut request: Request| {
+        let origins = Arc::clone(&origins);
+        async move {
+            if request.headers().get(ORIGIN).is_some_and(|origin| !origins.contains(origin)) {
+                request.headers_mut().remove(ORIGIN);
+            }
+            app.call(request).await
+        }
+    })
+}
+
+/// The answer of `app`, its refusals included, with the operation it belongs to.
+async fn answered<E: Endpoint>(app: Arc<E>, request: Request) -> poem::Result<Response> {
+    match app.call(request).await {
+        Ok(output) => Ok(output.into_response()),
+        Err(error) => {
+            let operation = error.data::<OperationId>().map(|id| OperationId(id.0));
+            let mut response = if error.is_from_response() {
+                error.into_response()
+            } else {
+                problem_from(&error).into_response()
+            };
+            if let Some(operation) = operation {
+                response.set_data(operation);
+            }
+            Ok(response)
+        }
+    }
+}
