@@ -34,6 +34,8 @@ create table parked_reaction (
   event_type      text        not null,
   error           text        not null,
   attempts        int         not null default 1,
+  -- Set by an operator: the reaction handles it once more.
+  retry_asked     boolean     not null default false,
   parked_at       timestamptz not null default clock_timestamp(),
   primary key (name, position)
 );

@@ -5,7 +5,7 @@
 //! through and closes or opens again on their result. Time comes from the [`Clock`], so that tests
 //! need not wait. Which outcome is a failure is the caller's judgement: a declined payment is none.
 //!
-//! Why not a crate: ops/decisions/0006-own-circuit-breaker.md.
+//! Why not a crate: ops/decisions/0007-own-circuit-breaker.md.
 //!
 //! [`Clock`]: service_kit::clock::Clock
 

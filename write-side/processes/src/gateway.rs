@@ -1,6 +1,6 @@
 //! The port to whoever moves the money: what the relay asks of a gateway, and nothing of KakaoPay.
 //!
-//! Shaped so that KakaoPay, Toss Payments and PortOne fit. Every call answers one of four things,
+//! Shaped so that KakaoPay, Toss Payments and `PortOne` fit. Every call answers one of four things,
 //! and the difference between the last two is what this shop lives on: [`Outcome::NotSent`] may be
 //! repeated, [`Outcome::Unknown`] must be looked up first. An implementation compares every answer
 //! with the request before it says [`Outcome::Done`]; what does not match is [`Doubt::Mismatch`].
@@ -94,6 +94,7 @@ pub enum Doubt {
 
 /// What a gateway can do beyond the common part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent flags, each asked by itself")]
 pub struct Capabilities {
     /// Finds a payment by our own name of the attempt, when its id never arrived.
     pub looks_up_by_attempt: bool,

@@ -1,4 +1,4 @@
-//! The `worker` process: `run` works until told to stop; `outbox …` is for operators.
+//! The `worker` process: `run` works until told to stop; `outbox …` and `parked …` are for operators.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ Variables: DATABASE_URL, KAKAOPAY_BASE_URL, KAKAOPAY_SECRET_KEY, PUBLIC_BASE_URL
 MASTER_KEY, DIGEST_PEPPER; optional: KAKAOPAY_CID_ONE_TIME[_SECRET], KAKAOPAY_CID_RECURRING[_SECRET],
 WORKER_OPS_LISTEN, WORKER_DATABASE_CONNECTIONS, KAKAOPAY_CONNECT_TIMEOUT_MS, KAKAOPAY_CALL_TIMEOUT_MS,
 KAKAOPAY_{CHECKOUT,CHARGE,LOOK_UP}_CALLS_MAX, RELAY_ROWS_MAX, RELAY_POLL_MS, RELAY_LEASE_MS, LOG_FORMAT.
-`outbox` needs DATABASE_URL alone.";
+`outbox` and `parked` need DATABASE_URL alone.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -39,6 +39,28 @@ enum Command {
         /// Prints JSON.
         #[arg(long, global = true)]
         json: bool,
+    },
+    /// Looks at events that reactions set aside, or has one handled once more.
+    Parked {
+        #[command(subcommand)]
+        command: ParkedCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ParkedCommand {
+    /// Lists them as JSON, oldest first.
+    List {
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Has one handled once more.
+    Retry {
+        /// The reaction.
+        reaction: String,
+        /// The event's position.
+        position: i64,
     },
 }
 
@@ -85,16 +107,18 @@ enum OutboxCommand {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Cli::parse().command.unwrap_or(Command::Run) {
-        Command::Run => run().await,
-        Command::Outbox { command, json } => match outbox(command, json).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                telemetry::init("worker", LogFormat::Text);
-                tracing::error!(error = &*error as &dyn std::error::Error, "outbox");
-                ExitCode::FAILURE
-            }
-        },
+    let outcome = match Cli::parse().command.unwrap_or(Command::Run) {
+        Command::Run => return run().await,
+        Command::Outbox { command, json } => outbox(command, json).await,
+        Command::Parked { command } => parked(command).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            telemetry::init("worker", LogFormat::Text);
+            tracing::error!(error = &*error as &dyn std::error::Error, "nothing was done");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -133,10 +157,27 @@ async fn run() -> ExitCode {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn outbox(command: OutboxCommand, json: bool) -> Result<(), Failure> {
+fn operator() -> Result<Operator, Failure> {
     let url = Settings::new(environment()).secret("DATABASE_URL")?;
-    let settings = PoolSettings { size_max: 1, ..PoolSettings::named("worker-outbox") };
-    let operator = Operator::new(pools::postgres(&url, &settings)?);
+    let settings = PoolSettings { size_max: 1, ..PoolSettings::named("worker-operator") };
+    Ok(Operator::new(pools::postgres(&url, &settings)?))
+}
+
+async fn parked(command: ParkedCommand) -> Result<(), Failure> {
+    match command {
+        ParkedCommand::List { limit } => {
+            let parked = operator()?.parked(limit).await?;
+            writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&parked)?)?;
+        }
+        ParkedCommand::Retry { reaction, position } => {
+            operator()?.retry_parked(&reaction, position).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn outbox(command: OutboxCommand, json: bool) -> Result<(), Failure> {
+    let operator = operator()?;
     match command {
         OutboxCommand::List { state, limit } => {
             print(&operator.list(state.as_deref(), limit).await?, json)

@@ -1,6 +1,7 @@
-//! The outbox for operators: look at rows, and tell the relay what to do about those it gave up.
+//! The outbox and what reactions set aside, for operators: look, and say what is to be done about
+//! what gave up.
 //!
-//! Nothing here calls the gateway or an aggregate: the relay does, as for every other row. What may
+//! Nothing here calls the gateway or an aggregate: relay and reactions do, as ever. What may
 //! have been sent is looked up again after `retry` and `release`, never repeated blindly.
 
 use chrono::{DateTime, Utc};
@@ -55,12 +56,41 @@ pub struct RowView {
     pub outcome: Option<Value>,
 }
 
+/// An event that a reaction set aside.
+#[derive(Debug, Clone, Serialize)]
+pub struct ParkedView {
+    /// The reaction.
+    pub name: String,
+    /// Where the event lies in the log.
+    pub position: i64,
+    /// Its stream, as `type/id`.
+    pub stream: String,
+    /// Its name.
+    pub event_type: String,
+    /// Why it could not be handled.
+    pub error: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// Whether it is about to be tried again.
+    pub retry_asked: bool,
+    /// When it was set aside.
+    pub parked_at: DateTime<Utc>,
+}
+
 /// Why an operator's request came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// The database is away.
     #[error("reach the outbox")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No event at this position was set aside by this reaction.
+    #[error("{name} set no event at {position} aside")]
+    NotParked {
+        /// The reaction.
+        name: String,
+        /// The position.
+        position: i64,
+    },
     /// There is no such row, or it is in a state that does not allow this.
     #[error("{0} is not there or not in a state for this")]
     NotApplicable(Uuid),
@@ -132,6 +162,32 @@ impl Operator {
         Ok(Some(shown))
     }
 
+    /// At most `limit` events that reactions set aside, oldest first.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn parked(&self, limit: u32) -> Result<Vec<ParkedView>, OperatorError> {
+        let client = self.pool.get().await.map_err(OperatorError::new)?;
+        let statement = include_str!("operator/sql/parked.sql");
+        let rows = client.query(statement, &[&i64::from(limit)]).await;
+        let rows = rows.map_err(OperatorError::new)?;
+        rows.iter().map(|row| parked(row).map_err(OperatorError::new)).collect()
+    }
+
+    /// Has reaction `name` handle the event at `position` once more.
+    ///
+    /// # Errors
+    /// It set no such event aside, or the database is away.
+    pub async fn retry_parked(&self, name: &str, position: i64) -> Result<(), OperatorError> {
+        let client = self.pool.get().await.map_err(OperatorError::new)?;
+        let statement = include_str!("operator/sql/retry_parked.sql");
+        let asked = client.execute(statement, &[&name, &position]).await;
+        match asked.map_err(OperatorError::new)? {
+            0 => Err(OperatorError::NotParked { name: name.to_owned(), position }),
+            _ => Ok(()),
+        }
+    }
+
     /// Does something about a row.
     ///
     /// # Errors
@@ -163,6 +219,21 @@ impl Operator {
             _ => Ok(()),
         }
     }
+}
+
+fn parked(row: &Row) -> Result<ParkedView, tokio_postgres::Error> {
+    let kind: &str = row.try_get("aggregate_type")?;
+    let stream: &str = row.try_get("aggregate_id")?;
+    Ok(ParkedView {
+        name: row.try_get("name")?,
+        position: row.try_get("position")?,
+        stream: format!("{kind}/{stream}"),
+        event_type: row.try_get("event_type")?,
+        error: row.try_get("error")?,
+        attempts: row.try_get("attempts")?,
+        retry_asked: row.try_get("retry_asked")?,
+        parked_at: row.try_get("parked_at")?,
+    })
 }
 
 fn view(row: &Row) -> Result<RowView, OperatorError> {

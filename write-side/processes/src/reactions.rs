@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use contracts::Position;
+use contracts::{Position, RecordedEvent};
 use deadpool_postgres::Pool;
 use event_feed::{FeedReader, Filter, SafePosition};
 use service_kit::clock::SharedClock;
@@ -61,6 +61,15 @@ impl From<deadpool_postgres::PoolError> for ReactionError {
     }
 }
 
+/// Why one event could not be handled.
+#[derive(Debug)]
+pub enum Failure {
+    /// Trying again may help: the reaction waits.
+    Away(String),
+    /// Trying again would end the same way: the event is set aside.
+    Hopeless(String),
+}
+
 /// How far a reaction has come after a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
@@ -85,6 +94,13 @@ pub trait Reaction: fmt::Debug + Send + Sync + 'static {
         pool: &Pool,
         limit: u32,
     ) -> impl Future<Output = Result<Applied, ReactionError>> + Send;
+
+    /// Handles one event by itself, for one that was set aside.
+    fn handle(
+        &self,
+        pool: &Pool,
+        event: &RecordedEvent,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// Runs reactions until told to stop.
@@ -107,7 +123,11 @@ impl Reactor {
             // Subscribed before reading, so that an event settled in between wakes us.
             let mut safe = self.safe.subscribe();
             safe.mark_unchanged();
-            let pause = match reaction.apply_batch(&feed, &self.pool, BATCH_EVENTS_MAX).await {
+            let applied = async {
+                self.retry_parked(&reaction, &feed).await?;
+                reaction.apply_batch(&feed, &self.pool, BATCH_EVENTS_MAX).await
+            };
+            let pause = match applied.await {
                 Ok(applied) => {
                     failures = 0;
                     if !applied.is_caught_up {
@@ -135,6 +155,33 @@ impl Reactor {
             }
         }
         tracing::info!(reaction = reaction.name(), "reaction stopped");
+    }
+
+    /// Handles what an operator asked to be handled once more, oldest first.
+    async fn retry_parked(
+        &self,
+        reaction: &impl Reaction,
+        feed: &FeedReader,
+    ) -> Result<(), ReactionError> {
+        let name = reaction.name();
+        for position in checkpoint::asked_again(&self.pool, name).await? {
+            let before = Position::new(position.number() - 1);
+            let found = feed.read(before, &reaction.filter(), 1).await?;
+            let Some(event) = found.events.iter().find(|event| event.position == position) else {
+                continue;
+            };
+            if checkpoint::is_stream_parked(&self.pool.get().await?, name, event).await? {
+                continue;
+            }
+            match reaction.handle(&self.pool, event).await {
+                Ok(()) => checkpoint::unpark(&self.pool, name, event).await?,
+                Err(Failure::Away(why)) => return Err(ReactionError::Away(why)),
+                Err(Failure::Hopeless(why)) => {
+                    checkpoint::park(&self.pool.get().await?, name, event, &why).await?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

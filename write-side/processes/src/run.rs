@@ -83,7 +83,7 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> Result<(), WorkerE
     let ops = TcpListener::bind(address)
         .await
         .map_err(|source| WorkerError::Listen { address, source })?;
-    run_on(config, ops.into(), WakeUp::default(), shutdown).await
+    Box::pin(run_on(config, ops.into(), WakeUp::default(), shutdown)).await
 }
 
 /// Works until `shutdown`, on an operators' socket that is bound already and with a relay that

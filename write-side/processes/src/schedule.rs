@@ -240,7 +240,7 @@ where
 
 async fn run_once(name: &'static str, work: impl Future<Output = Result<u64, JobError>>) {
     // No job may hold the table up for ever.
-    const JOB_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+    const JOB_WAIT_MAX: Duration = Duration::from_mins(10);
     match tokio::time::timeout(JOB_WAIT_MAX, work).await {
         Ok(Ok(count)) => {
             metrics::schedule_run(name, "done");

@@ -148,7 +148,10 @@ impl KakaoPayGateway {
         let id = Some(question.correlation_id.as_str());
         let call = self.parts.checkout.call(Operation::Approve, |client| client.approve(&body, id));
         match flat(call.await) {
-            Ok(answer) => self.believed(Operation::Approve, terms, Some(&tid), answer),
+            Ok(answer) => {
+                let merchant = self.merchant(terms);
+                self.believed(Operation::Approve, &merchant, terms, Some(&tid), answer)
+            }
             Err(outcome) => outcome.into(),
         }
     }
@@ -172,7 +175,10 @@ impl KakaoPayGateway {
         let lane = &self.parts.charge;
         let call = lane.call(Operation::Subscription, |client| client.subscription(&body, id));
         match flat(call.await) {
-            Ok(answer) => self.believed(Operation::Subscription, terms, None, answer),
+            Ok(answer) => {
+                let merchant = &self.parts.recurring;
+                self.believed(Operation::Subscription, merchant, terms, None, answer)
+            }
             Err(outcome) => outcome.into(),
         }
     }
@@ -181,6 +187,7 @@ impl KakaoPayGateway {
     fn believed(
         &self,
         operation: Operation,
+        merchant: &Merchant,
         terms: &PaymentTerms,
         tid: Option<&Tid>,
         answer: kakaopay::Approval,
@@ -189,11 +196,7 @@ impl KakaoPayGateway {
             Ok(partner) => partner,
             Err(invalid) => return unbuildable(&invalid),
         };
-        let merchant = match operation {
-            Operation::Subscription => self.parts.recurring.clone(),
-            _ => self.merchant(terms),
-        };
-        let expected = expected(&merchant, tid, &partner, terms);
+        let expected = expected(merchant, tid, &partner, terms);
         let differences = answer.differences(&expected);
         if !differences.is_empty() {
             return mismatch(operation, &differences);

@@ -82,3 +82,25 @@ pub async fn park(
     tracing::error!(reaction = name, position, stream, event_type, error, "event set aside");
     Ok(())
 }
+
+/// The events set aside for `name` that an operator wants handled once more, oldest first.
+///
+/// # Errors
+/// The database is away.
+pub async fn asked_again(pool: &Pool, name: &str) -> Result<Vec<Position>, ReactionError> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(include_str!("sql/asked_again.sql")).await?;
+    let rows = client.query(&statement, &[&name]).await?;
+    rows.iter().map(|row| Ok(Position::new(row.try_get(0)?))).collect()
+}
+
+/// An event that was set aside has been handled.
+///
+/// # Errors
+/// The database is away; then it is handled again, which is harmless.
+pub async fn unpark(pool: &Pool, name: &str, event: &RecordedEvent) -> Result<(), ReactionError> {
+    let position = event.position.number();
+    pool.get().await?.execute(include_str!("sql/unpark.sql"), &[&name, &position]).await?;
+    tracing::info!(reaction = name, position, "an event set aside was handled");
+    Ok(())
+}

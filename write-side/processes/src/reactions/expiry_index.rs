@@ -3,12 +3,13 @@
 //! transaction; the order itself decides whether it expires.
 
 use contracts::events::OrderEvent;
-use contracts::{EventBody, RecordedEvent};
+use contracts::{DecodeError, EventBody, RecordedEvent};
 use deadpool_postgres::{Pool, Transaction};
 use event_feed::{FeedReader, Filter};
 
-use super::{Applied, Reaction, ReactionError, checkpoint};
+use super::{Applied, Failure, Reaction, ReactionError, checkpoint};
 use crate::metrics;
+use crate::relay::with_causes;
 
 /// The stored name of this reaction.
 const NAME: &str = "expiry_index";
@@ -37,7 +38,12 @@ impl Reaction for ExpiryIndex {
         let from = checkpoint::lock_in_tx(&tx, NAME).await?;
         let batch = feed.read(from, &self.filter(), limit).await?;
         for event in &batch.events {
-            fold_in_tx(&tx, event).await?;
+            match fold_in_tx(&tx, event).await? {
+                Ok(()) => (),
+                Err(unreadable) => {
+                    checkpoint::park(&tx, NAME, event, &unreadable.to_string()).await?;
+                }
+            }
         }
         if from < batch.through {
             checkpoint::move_to(&tx, NAME, batch.through).await?;
@@ -46,15 +52,34 @@ impl Reaction for ExpiryIndex {
         metrics::reaction_handled(NAME, batch.events.len() as u64);
         Ok(Applied { through: batch.through, is_caught_up: batch.is_caught_up() })
     }
+
+    async fn handle(&self, pool: &Pool, event: &RecordedEvent) -> Result<(), Failure> {
+        let folded = async {
+            let mut client = pool.get().await?;
+            let tx = client.transaction().await?;
+            let folded = fold_in_tx(&tx, event).await?;
+            tx.commit().await?;
+            Ok::<_, ReactionError>(folded)
+        };
+        match folded.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(unreadable)) => Err(Failure::Hopeless(unreadable.to_string())),
+            Err(error) => Err(Failure::Away(with_causes(&error))),
+        }
+    }
 }
 
-async fn fold_in_tx(tx: &Transaction<'_>, event: &RecordedEvent) -> Result<(), ReactionError> {
+/// Folds one event. The inner error: it cannot be read, and nothing was written.
+async fn fold_in_tx(
+    tx: &Transaction<'_>,
+    event: &RecordedEvent,
+) -> Result<Result<(), DecodeError>, ReactionError> {
     if event.aggregate_type != OrderEvent::AGGREGATE_TYPE {
-        return Ok(());
+        return Ok(Ok(()));
     }
     let decoded = match event.decode::<OrderEvent>() {
         Ok(decoded) => decoded,
-        Err(error) => return checkpoint::park(tx, NAME, event, &error.to_string()).await,
+        Err(error) => return Ok(Err(error)),
     };
     let order = &event.aggregate_id;
     if let OrderEvent::Placed { expires_at, .. } = decoded {
@@ -62,5 +87,5 @@ async fn fold_in_tx(tx: &Transaction<'_>, event: &RecordedEvent) -> Result<(), R
     } else {
         tx.execute(include_str!("sql/forget_expiry.sql"), &[order]).await?;
     }
-    Ok(())
+    Ok(Ok(()))
 }

@@ -19,7 +19,7 @@ use event_store::{CommandContext, DispatchError, Executor, StoreError};
 use service_kit::clock::SharedClock;
 use service_kit::vault::{Vault, VaultError};
 
-use super::{Applied, Reaction, ReactionError, checkpoint};
+use super::{Applied, Failure, Reaction, ReactionError, checkpoint};
 use crate::metrics;
 use crate::relay::with_causes;
 
@@ -41,15 +41,6 @@ pub struct PaidOrders {
     pub clock: SharedClock,
 }
 
-/// Why one event could not be handled.
-#[derive(Debug)]
-enum Failure {
-    /// Trying again may help.
-    Away(String),
-    /// Trying again would end the same way.
-    Hopeless(String),
-}
-
 impl Reaction for PaidOrders {
     fn name(&self) -> &'static str {
         NAME
@@ -68,7 +59,7 @@ impl Reaction for PaidOrders {
         let from = checkpoint::read(pool, NAME).await?;
         let batch = feed.read(from, &self.filter(), limit).await?;
         for event in &batch.events {
-            self.handle(pool, event).await?;
+            self.handle_or_park(pool, event).await?;
             metrics::reaction_handled(NAME, 1);
             // After each event: its commands are done and need not be sent again.
             checkpoint::move_to(&pool.get().await?, NAME, event.position).await?;
@@ -78,10 +69,18 @@ impl Reaction for PaidOrders {
         }
         Ok(Applied { through: batch.through, is_caught_up: batch.is_caught_up() })
     }
+
+    async fn handle(&self, _pool: &Pool, event: &RecordedEvent) -> Result<(), Failure> {
+        self.react(event).await
+    }
 }
 
 impl PaidOrders {
-    async fn handle(&self, pool: &Pool, event: &RecordedEvent) -> Result<(), ReactionError> {
+    async fn handle_or_park(
+        &self,
+        pool: &Pool,
+        event: &RecordedEvent,
+    ) -> Result<(), ReactionError> {
         let is_parked = checkpoint::is_stream_parked(&pool.get().await?, NAME, event).await?;
         let outcome = if is_parked {
             Err(Failure::Hopeless("an earlier event of this stream is set aside".to_owned()))

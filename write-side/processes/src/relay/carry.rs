@@ -12,7 +12,7 @@ use service_kit::config::Secret;
 use service_kit::vault::{Vault, VaultError};
 
 use super::decide::{Next, RetryPolicy, Try};
-use super::deliver::{Delivery, Told};
+use super::deliver::{Delivery, Task, Told};
 use super::rows::{ClaimedRow, KeptKey, PutOff, RowError, Rows};
 use super::settlement::Settlement;
 use super::with_causes;
@@ -117,7 +117,7 @@ impl Carrier {
             }
             Stop::Hopeless(why) => self.bury(&row, &why).await,
         };
-        self.log_lost(&row, kept);
+        log_lost(&row, kept);
     }
 
     async fn advance(&self, row: &ClaimedRow) -> Result<(), Stop> {
@@ -127,26 +127,22 @@ impl Carrier {
             .aggregate_id
             .parse()
             .map_err(|error| Stop::Hopeless(format!("not an order's stream: {error}")))?;
+        let task = Task { row, order, effect: &effect };
         if let Some(outcome) = &row.outcome {
             let settlement = serde_json::from_value(outcome.clone()).map_err(|error| {
                 Stop::Hopeless(format!("an outcome that cannot be read: {error}"))
             })?;
-            return self.tell(row, order, &effect, settlement, None).await;
+            return self.tell(task, settlement, None).await;
         }
         match &effect {
-            Effect::PaymentReady(ready) => self.ready(row, order, ready, &effect).await,
-            Effect::PaymentApprove(approve) => self.approve(row, order, approve, &effect).await,
-            Effect::PaymentCancel(cancel) => self.cancel(row, order, cancel, &effect).await,
+            Effect::PaymentReady(ready) => self.ready(task, ready).await,
+            Effect::PaymentApprove(approve) => self.approve(task, approve).await,
+            Effect::PaymentCancel(cancel) => self.cancel(task, cancel).await,
         }
     }
 
-    async fn ready(
-        &self,
-        row: &ClaimedRow,
-        order: OrderId,
-        ready: &ReadyEffect,
-        effect: &Effect,
-    ) -> Result<(), Stop> {
+    async fn ready(&self, task: Task<'_>, ready: &ReadyEffect) -> Result<(), Stop> {
+        let Task { row, order, .. } = task;
         let request = CheckoutRequest {
             terms: ready.terms.clone(),
             order_id: order,
@@ -158,16 +154,11 @@ impl Carrier {
         let outcome = self.gateway.begin_checkout(&request).await;
         answered()?;
         let next = self.retries.after_ready(outcome, self.this_try(row));
-        self.proceed(row, order, effect, next, None).await.map(drop)
+        self.proceed(task, next, None).await.map(drop)
     }
 
-    async fn approve(
-        &self,
-        row: &ClaimedRow,
-        order: OrderId,
-        approve: &ApproveEffect,
-        effect: &Effect,
-    ) -> Result<(), Stop> {
+    async fn approve(&self, task: Task<'_>, approve: &ApproveEffect) -> Result<(), Stop> {
+        let Task { row, order, .. } = task;
         let terms = &approve.terms;
         let payment = question(row, terms, &approve.tid);
         if row.is_in_doubt {
@@ -176,7 +167,7 @@ impl Carrier {
             let at = self.this_try(row);
             let mut next = self.retries.after_approve_look_up(outcome, at);
             let key = self.key_of(order, terms, None, &mut next).await;
-            if self.proceed(row, order, effect, next, key).await? == Proceed::Done {
+            if self.proceed(task, next, key).await? == Proceed::Done {
                 return Ok(());
             }
         }
@@ -193,16 +184,11 @@ impl Carrier {
         let (outcome, secret) = with_key_apart(outcome);
         let mut next = self.retries.after_approve(outcome, self.this_try(row));
         let key = self.key_of(order, terms, secret, &mut next).await;
-        self.proceed(row, order, effect, next, key).await.map(drop).map_err(Stop::after_call)
+        self.proceed(task, next, key).await.map(drop).map_err(Stop::after_call)
     }
 
-    async fn cancel(
-        &self,
-        row: &ClaimedRow,
-        order: OrderId,
-        cancel: &CancelEffect,
-        effect: &Effect,
-    ) -> Result<(), Stop> {
+    async fn cancel(&self, task: Task<'_>, cancel: &CancelEffect) -> Result<(), Stop> {
+        let Task { row, .. } = task;
         let payment = question(row, &cancel.terms, &cancel.tid);
         let before = cancel
             .terms
@@ -214,7 +200,7 @@ impl Carrier {
             answered()?;
             let at = self.this_try(row);
             let next = self.retries.after_cancel_look_up(outcome, before, cancel.amount, at);
-            if self.proceed(row, order, effect, next, None).await? == Proceed::Done {
+            if self.proceed(task, next, None).await? == Proceed::Done {
                 return Ok(());
             }
         }
@@ -232,22 +218,20 @@ impl Carrier {
         let outcome = self.gateway.cancel(&request).await;
         answered()?;
         let next = self.retries.after_cancel(outcome, self.this_try(row));
-        self.proceed(row, order, effect, next, None).await.map(drop).map_err(Stop::after_call)
+        self.proceed(task, next, None).await.map(drop).map_err(Stop::after_call)
     }
 
     /// Does what was decided. [`Proceed::Call`] means: call now, under the same lease.
     async fn proceed(
         &self,
-        row: &ClaimedRow,
-        order: OrderId,
-        effect: &Effect,
+        task: Task<'_>,
         next: Next,
         key: Option<KeptKey>,
     ) -> Result<Proceed, Stop> {
         let (state, reason, pause, is_counted, why) = match next {
             Next::CallNow => return Ok(Proceed::Call),
             Next::Settle(settlement, note) => {
-                self.settle(row, order, effect, settlement, note, key).await?;
+                self.settle(task, settlement, note, key).await?;
                 return Ok(Proceed::Done);
             }
             Next::Again { pause, is_counted, why } => {
@@ -257,6 +241,7 @@ impl Carrier {
                 (PutOff::Unknown, "look_up", pause, is_counted, why)
             }
         };
+        let Task { row, order, effect } = task;
         let kind = effect.kind();
         tracing::info!(outbox.id = %row.id, order.id = %order, kind, reason, why, "row put off");
         metrics::relay_put_off(kind, reason);
@@ -266,18 +251,16 @@ impl Carrier {
 
     async fn settle(
         &self,
-        row: &ClaimedRow,
-        order: OrderId,
-        effect: &Effect,
+        task: Task<'_>,
         settlement: Settlement,
         note: Option<String>,
         key: Option<KeptKey>,
     ) -> Result<(), Stop> {
-        self.store_outcome(row, &settlement, key.as_ref()).await?;
+        self.store_outcome(task.row, &settlement, key.as_ref()).await?;
         if failpoints::is_hit("relay::before_record") {
             return Err(Stop::Died);
         }
-        self.tell(row, order, effect, settlement, note).await
+        self.tell(task, settlement, note).await
     }
 
     /// Stores the settlement, patiently: what the gateway answered is only in our hands here, and a
@@ -304,14 +287,13 @@ impl Carrier {
     /// Tells the aggregate and takes the row out, or leaves it to an operator when nobody knows.
     async fn tell(
         &self,
-        row: &ClaimedRow,
-        order: OrderId,
-        effect: &Effect,
+        task: Task<'_>,
         settlement: Settlement,
         note: Option<String>,
     ) -> Result<(), Stop> {
+        let Task { row, order, effect } = task;
         let kind = effect.kind();
-        match self.delivery.tell(row, order, effect, &settlement, self.clock.now()).await {
+        match self.delivery.tell(task, &settlement, self.clock.now()).await {
             Told::Recorded => (),
             Told::Later(why) => {
                 tracing::warn!(outbox.id = %row.id, order.id = %order, kind, why, "not told yet");
@@ -339,7 +321,7 @@ impl Carrier {
     }
 
     /// The recurring key that goes with an approval: sealed, or known to be missing. KakaoPay tells
-    /// the key in the approval's answer alone (ops/decisions/0007-a-lost-approval-loses-the-key.md).
+    /// the key in the approval's answer alone (ops/decisions/0008-a-lost-approval-loses-the-key.md).
     /// Never fails: that money moved is recorded whatever becomes of the key.
     async fn key_of(
         &self,
@@ -381,20 +363,6 @@ impl Carrier {
         Ok(())
     }
 
-    fn log_lost(&self, row: &ClaimedRow, kept: Result<(), RowError>) {
-        match kept {
-            Ok(()) => (),
-            Err(RowError::LeaseLost) => {
-                metrics::relay_lease_lost();
-                tracing::warn!(outbox.id = %row.id, kind = row.kind, "lease lost; nothing recorded");
-            }
-            Err(error) => {
-                let error = with_causes(&error);
-                tracing::error!(outbox.id = %row.id, error, "row not put back; its lease will run out");
-            }
-        }
-    }
-
     fn this_try(&self, row: &ClaimedRow) -> Try {
         Try { number: row.attempt, age: row.age, now: self.clock.now() }
     }
@@ -403,6 +371,21 @@ impl Carrier {
 impl fmt::Debug for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Carrier").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+/// What could not be written down is found out by whoever has the row next.
+fn log_lost(row: &ClaimedRow, kept: Result<(), RowError>) {
+    match kept {
+        Ok(()) => (),
+        Err(RowError::LeaseLost) => {
+            metrics::relay_lease_lost();
+            tracing::warn!(outbox.id = %row.id, kind = row.kind, "lease lost; nothing recorded");
+        }
+        Err(error) => {
+            let error = with_causes(&error);
+            tracing::error!(outbox.id = %row.id, error, "row not put back; its lease will run out");
+        }
     }
 }
 

@@ -42,12 +42,12 @@ impl Default for RetryPolicy {
         Self {
             ready_tries_max: 3,
             pause_min: Duration::from_millis(300),
-            pause_max: Duration::from_secs(60),
+            pause_max: Duration::from_mins(1),
             look_up_pause_min: Duration::from_millis(500),
             look_up_pause_max: Duration::from_secs(30),
             look_ups_max: 12,
-            approve_for: Duration::from_secs(15 * 60),
-            cancel_for: Duration::from_secs(3 * 24 * 60 * 60),
+            approve_for: Duration::from_mins(15),
+            cancel_for: Duration::from_hours(72),
         }
     }
 }
@@ -213,6 +213,7 @@ impl RetryPolicy {
         refunded(last.unwrap_or(GivenBack { action_ref: None, amount, at: at.now }))
     }
 
+    #[expect(clippy::result_large_err, reason = "made once a look-up and taken apart at once")]
     /// How the payment stands, or what to do when that could not be found out.
     fn standing(&self, outcome: Outcome<Standing>, at: Try) -> Result<Standing, Next> {
         match outcome {

@@ -16,7 +16,7 @@ use super::with_causes;
 
 /// How long a told settlement is remembered: longer than any row can stay in the outbox between a
 /// telling and its repetition.
-const RECEIPT_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const RECEIPT_KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 /// The scope of the relay's receipts.
 const RECEIPT_SCOPE: &str = "outbox";
 
@@ -24,6 +24,17 @@ const RECEIPT_SCOPE: &str = "outbox";
 #[derive(Debug, Clone)]
 pub struct Delivery {
     orders: Executor<Order>,
+}
+
+/// A row with what it says: whose it is and what is to be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// The row.
+    pub row: &'a ClaimedRow,
+    /// The order that asked for it.
+    pub order: OrderId,
+    /// What it asked for.
+    pub effect: &'a Effect,
 }
 
 /// What became of a telling.
@@ -43,12 +54,10 @@ impl Delivery {
         Self { orders }
     }
 
-    /// Tells `order` what came of `effect`.
+    /// Tells the order what came of its effect.
     pub async fn tell(
         &self,
-        row: &ClaimedRow,
-        order: OrderId,
-        effect: &Effect,
+        Task { row, order, effect }: Task<'_>,
         settlement: &Settlement,
         now: DateTime<Utc>,
     ) -> Told {
@@ -59,7 +68,7 @@ impl Delivery {
         match self.orders.dispatch(order.uuid(), command, context).await {
             Ok(_recorded) => Told::Recorded,
             Err(DispatchError::Refused(refusal)) => {
-                refused(row, order, effect, settlement, &refusal)
+                refused(Task { row, order, effect }, settlement, &refusal)
             }
             Err(
                 error @ (DispatchError::Stale { .. }
@@ -77,9 +86,7 @@ impl Delivery {
 
 /// A page that nobody needs any more may be refused: it moves no money and dies by itself.
 fn refused(
-    row: &ClaimedRow,
-    order: OrderId,
-    effect: &Effect,
+    Task { row, order, effect }: Task<'_>,
     settlement: &Settlement,
     refusal: &(impl Refusal + std::fmt::Display),
 ) -> Told {
@@ -115,12 +122,12 @@ fn command(effect: &Effect, settlement: Settlement, now: DateTime<Utc>) -> Optio
     match effect {
         Effect::PaymentReady(ready) => {
             let attempt = ready.terms.attempt;
-            match settlement {
-                Settlement::Opened { tid, redirect, ready_at, expires_at } => {
-                    Some(OrderCommand::RecordReady { attempt, tid, redirect, ready_at, expires_at })
-                }
-                other => payment_command(GatewayStep::Ready, &ready.terms, other, now),
+            if let Settlement::Opened { tid, redirect, ready_at, expires_at } = settlement {
+                let page =
+                    OrderCommand::RecordReady { attempt, tid, redirect, ready_at, expires_at };
+                return Some(page);
             }
+            payment_command(GatewayStep::Ready, &ready.terms, settlement, now)
         }
         Effect::PaymentApprove(approve) => {
             payment_command(GatewayStep::Approve, &approve.terms, settlement, now)

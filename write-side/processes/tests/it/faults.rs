@@ -1,9 +1,8 @@
 //! Every fault of the gateway that the simulator can play: the order becomes what it has to become,
 //! and KakaoPay's ledger shows the money moved once, or not at all.
 //!
-//! Without the look-up in `relay/carry.rs` (checked by calling again instead) a lost answer ends in
-//! `-702` for ever; believing a `500` to be a no (checked in `gateway/kakaopay.rs`) leaves an order
-//! DECLINED that KakaoPay has charged.
+//! Without `is_in_doubt` in `relay/rows.rs` (checked by setting it to false) every test here with a
+//! lost answer fails: the approval is repeated, and refused with -702 for ever.
 
 use std::time::Duration;
 

@@ -1,10 +1,9 @@
 //! A fault at the n-th gateway call, for n = 1, 2, 3, … until a run has no n-th call any more: in
 //! the end the order is paid and half refunded, and KakaoPay moved the money once each way.
 //!
-//! Without `is_in_doubt` in `relay/rows.rs` (checked by setting it to false) a worker that died
-//! with an approval under way is followed by one that approves again, and with a refund under way
-//! by one that refunds again; KakaoPay's own guards then refuse, and the row ends in a look-up.
-//! Without the guard `cancel_available_amount` besides, the ledger shows the refund twice.
+//! Without `is_in_doubt` in `relay/rows.rs` (checked by setting it to false) the runs with a lost
+//! answer or a dead worker never end: the next worker approves again, KakaoPay refuses with -702,
+//! and the order is never heard to be paid.
 
 use contracts::events::OrderKind;
 use domain::order::OrderStatus;

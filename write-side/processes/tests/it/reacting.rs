@@ -5,6 +5,7 @@ use contracts::{BillingKeyId, CartKind, Sealed, SubscriptionId, calendar, seals}
 use domain::order::{OrderCommand, OrderStatus};
 use domain::subscription::ActiveSubscription;
 use kakaopay_sim::{Fault, FaultScript, Operation, When};
+use processes::operator::Operator;
 use testkit::eventually;
 
 use crate::world::{PATIENCE, World, clock, lines, receiver};
@@ -159,6 +160,34 @@ async fn a_payment_that_came_too_late_is_given_back_and_sets_nothing_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_was_set_aside_is_handled_when_asked_again() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    let token = world.press_approve(order).await;
+    world.come_back(order, token).await;
+    world.is_paid_once(order).await;
+    subscription(&world, SubscriptionId::of(order, 1)).await;
+    caught_up(&world).await;
+    let position =
+        world.number("select position from events where event_type = 'PaymentApproved'").await;
+    world
+        .execute(&format!(
+            "insert into parked_reaction
+               (name, position, aggregate_type, aggregate_id, event_type, error)
+             values ('paid_orders', {position}, 'order', '{order}', 'PaymentApproved', 'test')"
+        ))
+        .await;
+    let before = world.number("select count(*) from events").await;
+    let operator = Operator::new(world.db.pool.clone());
+    operator.retry_parked("paid_orders", position).await.unwrap();
+    eventually(PATIENCE, || async { operator.parked(10).await.unwrap().is_empty().then_some(()) })
+        .await;
+    assert_eq!(world.number("select count(*) from events").await, before, "handled, harmlessly");
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_cannot_be_handled_is_set_aside_and_others_go_on() {
     let world = World::new().await;
     let worker = world.worker();
@@ -182,5 +211,17 @@ async fn an_event_that_cannot_be_handled_is_set_aside_and_others_go_on() {
     let parked = parked.query("select name, event_type from parked_reaction order by name", &[]);
     let names: Vec<String> = parked.await.unwrap().iter().map(|row| row.get(0)).collect();
     assert_eq!(names, ["expiry_index", "paid_orders"], "each sets it aside for itself");
+
+    // An operator asks again: it fails again and is counted, and nothing else happens.
+    let operator = Operator::new(world.db.pool.clone());
+    let set_aside = operator.parked(10).await.unwrap().remove(0);
+    operator.retry_parked(&set_aside.name, set_aside.position).await.unwrap();
+    eventually(PATIENCE, || async {
+        let parked = operator.parked(10).await.unwrap();
+        let again = parked.iter().find(|it| it.name == set_aside.name).unwrap();
+        (again.attempts == 2 && !again.retry_asked).then_some(())
+    })
+    .await;
+    assert!(operator.retry_parked("paid_orders", 0).await.is_err());
     worker.stop().await.unwrap();
 }

@@ -123,7 +123,7 @@ fn a_mismatch_is_never_believed_and_never_repeated() {
 #[test]
 fn an_unsent_approval_is_tried_while_the_page_lives() {
     assert_eq!(settlement(policy().after_approve(refused_connection(), on_try(9))), "again");
-    let at = late(Duration::from_secs(15 * 60));
+    let at = late(Duration::from_mins(15));
     assert_eq!(settlement(policy().after_approve(refused_connection(), at)), "not_sent");
 }
 
@@ -149,8 +149,8 @@ fn the_running_total_tells_what_became_of_a_refund() {
 #[test]
 fn an_unsent_refund_fails_after_days_and_not_before() {
     let next = |age| settlement(policy().after_cancel(refused_connection(), late(age)));
-    assert_eq!(next(Duration::from_secs(24 * 60 * 60)), "again");
-    assert_eq!(next(Duration::from_secs(3 * 24 * 60 * 60)), "declined");
+    assert_eq!(next(Duration::from_hours(24)), "again");
+    assert_eq!(next(Duration::from_hours(72)), "declined");
 }
 
 #[test]
