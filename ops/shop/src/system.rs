@@ -36,6 +36,8 @@ pub(crate) struct System {
     at: Addresses,
     settings: Settings,
     state: std::path::PathBuf,
+    /// Items that the catalogue of this start brought or confirmed.
+    items: u64,
 }
 
 impl System {
@@ -58,6 +60,7 @@ impl System {
         let opened =
             catalogue::open_with(&services.database_url, cli.catalogue.as_deref(), state.path())
                 .await?;
+        let items = opened.as_ref().map_or(0, |rows| rows.accepted + rows.unchanged + rows.changed);
         if let Some(report) = opened {
             demo::say(&catalogue::told(&report));
         }
@@ -72,6 +75,7 @@ impl System {
             at,
             settings,
             state: state.path().to_owned(),
+            items,
         };
         system.until_it_answers(&ports).await?;
         if let Some(path) = &cli.ready_file {
@@ -103,7 +107,7 @@ impl System {
     pub(crate) async fn demo(&self, asked_to_stop: &Shutdown) -> Result<(), ShopError> {
         let projector = self.settings.projector()?;
         tokio::select! {
-            driven = demo::run(&self.at, &self.services.database_url, &projector) => Ok(driven?),
+            driven = demo::run(&self.at, &self.services.database_url, &projector, self.items) => Ok(driven?),
             ended = self.wait(asked_to_stop) => ended.and(Err(ShopError::Part {
                 part: "demo",
                 told: "interrupted".to_owned(),

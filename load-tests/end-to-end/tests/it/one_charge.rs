@@ -24,7 +24,7 @@ async fn world() -> World {
 
 /// A shopper who stands before an open pay page.
 async fn about_to_pay(at: &Addresses) -> (Shopper, Order, String) {
-    let (_, visitor) = look_around(at).await.unwrap();
+    let (_, visitor) = look_around(at, 2).await.unwrap();
     let (_, shopper) = visitor.sign_up().await.unwrap();
     let (_, cart) = shopper.fill_cart("one-off", None).await.unwrap();
     let (_, order) = shopper.place_order("one-off", &cart).await.unwrap();

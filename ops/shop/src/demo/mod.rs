@@ -73,7 +73,8 @@ impl Steps {
     }
 }
 
-/// Runs the demo against a shop that answers at `at`, whose log lies in `database_url`.
+/// Runs the demo against a shop that answers at `at`, whose log lies in `database_url` and holds at
+/// least `items_min` items on sale.
 ///
 /// # Errors
 /// [`DemoError`] naming the first step that failed; what was done before it stays done.
@@ -81,9 +82,10 @@ pub async fn run(
     at: &Addresses,
     database_url: &Secret,
     projector: &ProjectorConfig,
+    items_min: u64,
 ) -> Result<(), DemoError> {
     let mut steps = Steps { done: 0 };
-    let visitor = steps.run("window", shopper::look_around(at)).await?;
+    let visitor = steps.run("window", shopper::look_around(at, items_min)).await?;
     let shopper = steps.run("sign up", visitor.sign_up()).await?;
     let cart = steps.run("fill the cart", shopper.fill_cart("one-off", None)).await?;
     let order = steps.run("place the order", shopper.place_order("one-off", &cart)).await?;
@@ -105,13 +107,26 @@ pub async fn run(
         steps.run("rebuild", operator::rebuild(projector, read_model)).await?;
         steps.run("verify", operator::verify(projector, read_model)).await?;
     }
-    steps.run("window after rebuild", shopper::look_around(at)).await?;
+    steps.run("window after rebuild", shopper::look_around(at, items_min)).await?;
     steps.run("history after rebuild", shopper.sees_refunded(&order)).await?;
     Ok(())
 }
 
 /// Asks `look` until it answers something, for at most [`SETTLE_WAIT_MAX`].
-async fn settled<T, F, Fut>(what: &str, mut look: F) -> Result<T, Failure>
+async fn settled<T, F, Fut>(what: &str, look: F) -> Result<T, Failure>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<Option<T>, Failure>>,
+{
+    settled_within(SETTLE_WAIT_MAX, what, look).await
+}
+
+/// Asks `look` until it answers something, for at most `patience`.
+async fn settled_within<T, F, Fut>(
+    patience: Duration,
+    what: &str,
+    mut look: F,
+) -> Result<T, Failure>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<Option<T>, Failure>>,
@@ -122,10 +137,10 @@ where
         if let Some(found) = look().await? {
             return Ok(found);
         }
-        if SETTLE_WAIT_MAX < begun.elapsed() {
+        if patience < begun.elapsed() {
             return Err(Failure::new(format!(
                 "{what} did not happen within {} s",
-                SETTLE_WAIT_MAX.as_secs()
+                patience.as_secs()
             )));
         }
         clock.sleep(SETTLE_LOOK_PAUSE).await;

@@ -2,14 +2,18 @@
 //!
 //! The demo drives one, and so do the end-to-end tests, which kill the shop under their hands.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::{Answer, Client, list, number, text};
-use super::{Failure, settled};
+use super::{Failure, settled, settled_within};
 use crate::ready::Addresses;
 
+/// Longest the window may take to show a whole catalogue that was just imported.
+const WINDOW_WAIT_MAX: Duration = Duration::from_secs(120);
 /// Lines the demo puts into each cart.
 const LINES: usize = 2;
 
@@ -42,20 +46,22 @@ pub struct Order {
     request: Value,
 }
 
-/// Looks at the window: categories, totals, the first page of every item.
+/// Looks at the window until it shows at least `items_min` items: categories, totals, first page.
 ///
 /// # Errors
-/// The window does not fill within the demo's patience, or an answer is not as promised.
-pub async fn look_around(at: &Addresses) -> Result<(String, Visitor), Failure> {
+/// The window does not fill within [`WINDOW_WAIT_MAX`], or an answer is not as promised.
+pub async fn look_around(at: &Addresses, items_min: u64) -> Result<(String, Visitor), Failure> {
     let client = Client::new()?;
     let categories = client.get(&format!("{}/api/categories", at.storefront_api)).await?;
     let url = format!("{}/api/items?sort=PRICE_LOW&page=1&size=20", at.storefront_api);
-    let page = settled("a window with items", || async {
+    let what = format!("a window with {items_min} items");
+    let (total, page) = settled_within(WINDOW_WAIT_MAX, &what, || async {
         let page = client.get(&url).await?;
-        Ok((LINES <= list(&page, "/items")?.len()).then_some(page))
+        let total = number(&page, "/pageInfo/totalElements")?;
+        let is_full = items_min <= total.unsigned_abs() && LINES <= list(&page, "/items")?.len();
+        Ok(is_full.then_some((total, page)))
     })
     .await?;
-    let total = number(&page, "/pageInfo/totalElements")?;
     let named = list(&categories, "/categories")?.len();
     let items = list(&page, "/items")?.to_vec();
     Ok((format!("{total} items in {named} categories"), Visitor { at: at.clone(), client, items }))
