@@ -17,6 +17,7 @@ mod properties;
 mod refunding;
 mod refusal;
 mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -28,9 +29,9 @@ pub use self::paying::MISMATCH;
 pub use self::placing::{EXPIRES_AFTER, LINES_MAX};
 pub use self::refusal::{OrderRefusal, PriceChange};
 pub use self::state::{
-    Approval, Attempt, Course, Order, OrderStatus, PaymentPage, PlacedOrder, Refund, RefundStage,
-    Stage,
+    Approval, Attempt, Course, Order, PaymentPage, PlacedOrder, Refund, RefundStage, Stage,
 };
+pub use self::status::OrderStatus;
 use crate::effects::Effect;
 use crate::kernel::{EventSourced, Principal};
 

@@ -5,7 +5,8 @@ use contracts::events::{AbandonReason, OrderEvent};
 use contracts::{Receiver, RefundId, Sealed, Text};
 
 use super::paying::abandoned;
-use super::state::{Course, OrderStatus, PlacedOrder, Stage};
+use super::state::{Course, PlacedOrder, Stage};
+use super::status::OrderStatus;
 use super::{Decision, OrderRefusal};
 use crate::kernel::Principal;
 
