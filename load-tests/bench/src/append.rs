@@ -12,6 +12,7 @@ mod meter;
 
 use std::time::Duration;
 
+use event_store::StoreSizes;
 use serde_json::json;
 
 use crate::report::{line, median, rounded};
@@ -31,6 +32,27 @@ pub struct Arguments {
     /// Seconds a contender is measured for in a round.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
+    /// Packs under way at once, of the executor's store; its default when absent.
+    #[arg(long)]
+    lanes: Option<usize>,
+    /// Commands in a pack at most, of the executor's store; its default when absent.
+    #[arg(long)]
+    pack: Option<usize>,
+    /// Connections that load, of the executor's store; its default when absent.
+    #[arg(long)]
+    loads: Option<u32>,
+}
+
+impl Arguments {
+    fn sizes(&self) -> StoreSizes {
+        let usual = StoreSizes::default();
+        StoreSizes {
+            lanes: self.lanes.unwrap_or(usual.lanes),
+            pack_commands_max: self.pack.unwrap_or(usual.pack_commands_max),
+            load_connections: self.loads.unwrap_or(usual.load_connections),
+            ..usual
+        }
+    }
 }
 
 /// Measures, prints the table and the JSON line.
@@ -40,6 +62,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<(), BoxError> {
     let world = World::start().await?;
     let time = Duration::from_secs(arguments.seconds);
+    let sizes = arguments.sizes();
     let all = [Contender::PostgresEs, Contender::Cold, Contender::Warm, Contender::Pgbench];
     let mut rates = [const { Vec::<f64>::new() }; 4];
     line("round   postgres-es       cold       warm    pgbench   (commands/s, 2 events each)");
@@ -48,7 +71,7 @@ pub async fn run(arguments: Arguments) -> Result<(), BoxError> {
         let url = world.database(&format!("append_{round}")).await?;
         for (contender, rates) in all.iter().zip(&mut rates) {
             World::ask(&url, "checkpoint").await?;
-            rates.push(measure(*contender, &url, time).await?);
+            rates.push(measure(*contender, &url, time, sizes).await?);
         }
         line(&row(&round.to_string(), &rates.each_ref().map(|r| r.last().copied().unwrap_or(0.0))));
     }

@@ -47,9 +47,9 @@ impl World {
         let messages = client.simple_query(sql).await?;
         drop(client);
         driver.await??;
-        Ok(messages.into_iter().find_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
+        Ok(messages.into_iter().find_map(|message| {
+            let tokio_postgres::SimpleQueryMessage::Row(row) = message else { return None };
+            row.get(0).map(str::to_owned)
         }))
     }
 }

@@ -12,18 +12,13 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
 mod embedded {
-    #![expect(
-        clippy::pedantic,
-        clippy::unwrap_used,
-        reason = "refinery's macro writes this module"
-    )]
     refinery::embed_migrations!("../migrations");
 }
 
 /// Whoever migrates holds this advisory lock. Any number does; it must be the same everywhere.
 const MIGRATION_LOCK: i64 = 0x7069_6c6c_6d69_6772;
 /// Longest wait for another migrator to finish.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(120);
+const LOCK_WAIT_MAX: Duration = Duration::from_mins(2);
 /// Longest wait for the database to accept a connection.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 

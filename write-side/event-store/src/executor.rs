@@ -214,7 +214,7 @@ impl<A: EventSourced> Executor<A> {
         }
     }
 
-    /// The aggregate as the log has it now. For answers and ETags; a decision is made by
+    /// The aggregate as the log has it now. For answers and version tags; a decision is made by
     /// [`dispatch`](Self::dispatch).
     ///
     /// # Errors

@@ -34,8 +34,12 @@ use single::Single;
 /// Longest wait for a free loading connection.
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Packs under way at once. Two keep the disk and the processor busy in turn; more make the packs smaller.
+/// Packs under way at once: while one waits for the disk, the other uses the processor. More lanes
+/// make smaller packs, and a stalled pack must not be the only one.
 const LANES: usize = 2;
+/// Commands in one pack at most: half-sized packs halved the throughput of a busy machine, and a
+/// pack is one transaction that readers wait for.
+const PACK_COMMANDS_MAX: usize = 32;
 
 /// How many connections a store may open, and how long a statement may run.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +48,8 @@ pub struct StoreSizes {
     pub append_connections: usize,
     /// How many packs may be under way at once; 0 sends every command by itself.
     pub lanes: usize,
+    /// Commands in one pack at most.
+    pub pack_commands_max: usize,
     /// Connections for loads.
     pub load_connections: u32,
     /// Longest run of one statement, enforced by the server.
@@ -55,6 +61,7 @@ impl Default for StoreSizes {
         Self {
             append_connections: 8,
             lanes: LANES,
+            pack_commands_max: PACK_COMMANDS_MAX,
             load_connections: 6,
             statement_timeout: Duration::from_secs(5),
         }
@@ -99,18 +106,19 @@ impl PgEventStore {
             .acquire_timeout(LOAD_WAIT_MAX)
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Ok(Self::with_lanes(appends, loads, sizes.lanes))
+        Ok(Self::with_lanes(appends, loads, &sizes))
     }
 
     /// A store over pools made elsewhere: one for appends, one for loads.
     pub fn connect(appends: Pool, loads: sqlx::PgPool) -> Arc<Self> {
-        Self::with_lanes(appends, loads, LANES)
+        Self::with_lanes(appends, loads, &StoreSizes::default())
     }
 
-    fn with_lanes(appends: Pool, loads: sqlx::PgPool, lanes: usize) -> Arc<Self> {
+    fn with_lanes(appends: Pool, loads: sqlx::PgPool, sizes: &StoreSizes) -> Arc<Self> {
         let repository = PostgresEventRepository::new(loads);
         let single = Single::new(appends);
-        let packer = (lanes != 0).then(|| Packer::new(single.clone(), lanes));
+        let packer = (sizes.lanes != 0)
+            .then(|| Packer::new(single.clone(), sizes.lanes, sizes.pack_commands_max));
         Arc::new(Self(Arc::new(Inner { single, packer, repository })))
     }
 

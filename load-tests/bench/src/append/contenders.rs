@@ -36,6 +36,7 @@ pub(super) async fn measure(
     contender: Contender,
     url: &str,
     time: Duration,
+    sizes: StoreSizes,
 ) -> Result<f64, BoxError> {
     match contender {
         Contender::PostgresEs => {
@@ -46,8 +47,8 @@ pub(super) async fn measure(
             })
             .await
         }
-        Contender::Cold => ours(url, time, 0).await,
-        Contender::Warm => ours(url, time, 2 * (TASKS * STREAMS_A_TASK) as u64).await,
+        Contender::Cold => ours(url, time, sizes, 0).await,
+        Contender::Warm => ours(url, time, sizes, 2 * (TASKS * STREAMS_A_TASK) as u64).await,
         Contender::Pgbench => pgbench(url, time).await,
     }
 }
@@ -75,13 +76,18 @@ fn context() -> CommandContext<Meter> {
     })
 }
 
-fn executor(url: &str, cache_entries: u64) -> Result<Executor<Meter>, BoxError> {
-    let store = PgEventStore::open(&Secret::from(url), StoreSizes::default())?;
+fn executor(url: &str, sizes: StoreSizes, cache_entries: u64) -> Result<Executor<Meter>, BoxError> {
+    let store = PgEventStore::open(&Secret::from(url), sizes)?;
     Ok(Executor::new(store, ExecutorOptions { conflict_retries: 5, cache_entries }))
 }
 
-async fn ours(url: &str, time: Duration, cache_entries: u64) -> Result<f64, BoxError> {
-    let executor = executor(url, cache_entries)?;
+async fn ours(
+    url: &str,
+    time: Duration,
+    sizes: StoreSizes,
+    cache_entries: u64,
+) -> Result<f64, BoxError> {
+    let executor = executor(url, sizes, cache_entries)?;
     drive(time, move |id| {
         let executor = executor.clone();
         async move {

@@ -21,8 +21,6 @@ use super::call::Failure;
 use super::pack_call;
 use super::single::Single;
 
-/// Commands in one pack at most. The gain flattens beyond this, and a pack is one transaction.
-const PACK_COMMANDS_MAX: usize = 32;
 /// Commands that may wait for a lane: about a second's worth on a small machine.
 const QUEUE_COMMANDS_MAX: usize = 4_096;
 /// Longest wait for a place in the queue.
@@ -46,12 +44,13 @@ impl Ticket {
 pub(super) struct Packer {
     single: Single,
     lanes: usize,
+    pack_commands_max: usize,
     queue: OnceLock<mpsc::Sender<Ticket>>,
 }
 
 impl Packer {
-    pub(super) fn new(single: Single, lanes: usize) -> Self {
-        Self { single, lanes, queue: OnceLock::new() }
+    pub(super) fn new(single: Single, lanes: usize, pack_commands_max: usize) -> Self {
+        Self { single, lanes, pack_commands_max, queue: OnceLock::new() }
     }
 
     /// Queues `append` and waits for its own outcome.
@@ -69,7 +68,11 @@ impl Packer {
         let (sender, receiver) = mpsc::channel(QUEUE_COMMANDS_MAX);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..self.lanes {
-            tokio::spawn(run_lane(self.single.clone(), Arc::clone(&receiver)));
+            tokio::spawn(run_lane(
+                self.single.clone(),
+                Arc::clone(&receiver),
+                self.pack_commands_max,
+            ));
         }
         sender
     }
@@ -80,11 +83,11 @@ impl Packer {
 #[error("too many commands wait to be recorded")]
 struct QueueFull;
 
-async fn run_lane(single: Single, queue: Arc<Mutex<mpsc::Receiver<Ticket>>>) {
-    let mut tickets = Vec::with_capacity(PACK_COMMANDS_MAX);
+async fn run_lane(single: Single, queue: Arc<Mutex<mpsc::Receiver<Ticket>>>, pack_max: usize) {
+    let mut tickets = Vec::with_capacity(pack_max);
     loop {
         // One lane waits at the queue, the others at this lock.
-        if queue.lock().await.recv_many(&mut tickets, PACK_COMMANDS_MAX).await == 0 {
+        if queue.lock().await.recv_many(&mut tickets, pack_max).await == 0 {
             return;
         }
         carry(&single, one_per_stream(tickets.drain(..))).await;
@@ -107,7 +110,7 @@ fn one_per_stream(tickets: impl Iterator<Item = Ticket>) -> Vec<Ticket> {
 }
 
 async fn carry(single: &Single, mut tickets: Vec<Ticket>) {
-    #[expect(clippy::cast_precision_loss, reason = "at most PACK_COMMANDS_MAX")]
+    #[expect(clippy::cast_precision_loss, reason = "a pack is small")]
     metrics::histogram!(PACKED_COMMANDS).record(tickets.len() as f64);
     if tickets.len() == 1
         && let Some(ticket) = tickets.pop()

@@ -186,7 +186,7 @@ pub(crate) fn keyed(key: &str, digest: &str) -> CommandContext<Tally> {
             scope: "raise/kim".to_owned(),
             key: key.to_owned(),
             request_digest: digest.to_owned(),
-            keep_for: Duration::from_secs(3600),
+            keep_for: Duration::from_hours(1),
         })
         .answering(|tally: &Tally, events: &[TallyEvent]| {
             json!({ "sum": tally.sum, "events": events.len() })
