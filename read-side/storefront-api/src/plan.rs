@@ -25,7 +25,7 @@ impl Plan {
     ) -> Self {
         tune(client).await;
         let explain = format!("explain (format json) {text}");
-        Self::read(client.query_one(&explain, parameters).await.unwrap().get(0))
+        Self::read(&client.query_one(&explain, parameters).await.unwrap().get(0))
     }
 
     /// The plan that is made once for any parameters, as on later uses of a prepared statement.
@@ -38,7 +38,7 @@ impl Plan {
             .unwrap();
         let values = vec!["null"; parameters].join(", ");
         let explain = format!("explain (format json) execute it ({values})");
-        let plan = Self::read(client.query_one(&explain, &[]).await.unwrap().get(0));
+        let plan = Self::read(&client.query_one(&explain, &[]).await.unwrap().get(0));
         client.batch_execute("deallocate it; reset plan_cache_mode").await.unwrap();
         plan
     }
@@ -64,7 +64,7 @@ impl Plan {
         self.0.iter().any(|step| is_walk(&step.kind) && step.over == index)
     }
 
-    fn read(explained: Value) -> Self {
+    fn read(explained: &Value) -> Self {
         let mut steps = Vec::new();
         collect(&explained[0]["Plan"], &mut steps);
         Self(steps)

@@ -35,26 +35,26 @@ impl TestApp {
     pub(crate) async fn start() -> Self {
         let db = TestDatabase::fresh().await;
         let url = db.url.clone();
-        Self::over(db, url, Switch::On)
+        Self::over(db, &url, Switch::On)
     }
 
     /// The API that asks the database for everything.
     pub(crate) async fn start_uncached() -> Self {
         let db = TestDatabase::fresh().await;
         let url = db.url.clone();
-        Self::over(db, url, Switch::Off)
+        Self::over(db, &url, Switch::Off)
     }
 
     /// The API with a proxy between it and its database.
     pub(crate) async fn start_behind_proxy() -> (ChaosProxy, Self) {
         let db = TestDatabase::fresh().await;
         let (proxy, url) = ChaosProxy::before(&db.url).await;
-        (proxy, Self::over(db, url, Switch::Off))
+        (proxy, Self::over(db, &url, Switch::Off))
     }
 
-    fn over(db: TestDatabase, url: String, cache: Switch) -> Self {
+    fn over(db: TestDatabase, url: &str, cache: Switch) -> Self {
         let mut config = StorefrontConfig::load(|name| match name {
-            "DATABASE_URL" => Some(url.clone()),
+            "DATABASE_URL" => Some(url.to_owned()),
             "ACCESS_TOKEN_KEY" => Some(ACCESS_TOKEN_KEY.to_owned()),
             "MASTER_KEY" => Some(MASTER_KEY.to_owned()),
             _ => None,

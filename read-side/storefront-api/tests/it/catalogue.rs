@@ -19,6 +19,9 @@ const SORTS: [(&str, &str, bool); 9] = [
     ("VIEWS", "views", true),
 ];
 
+/// Whether an item should pass a filter.
+type Keeps = Box<dyn Fn(&Value) -> bool>;
+
 async fn shop_with(count: usize) -> TestApp {
     let app = TestApp::start_uncached().await;
     app.execute(&include_str!("items.sql").replace("{count}", &count.to_string())).await;
@@ -88,7 +91,6 @@ async fn filters_leave_exactly_what_they_say_with_true_totals() {
     let app = shop_with(200).await;
     let all = by_pages(&app, "sort=NEWEST").await;
     let price = |item: &Value| item["price"].as_i64().unwrap();
-    type Keeps = Box<dyn Fn(&Value) -> bool>;
     let cases: Vec<(&str, Keeps)> = vec![
         ("onSale=true", Box::new(|it| it["discountRate"] != 0)),
         ("onSale=false", Box::new(|it| it["discountRate"] == 0)),

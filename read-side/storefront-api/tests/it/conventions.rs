@@ -217,7 +217,7 @@ async fn a_lost_database_is_503_and_comes_back_without_a_restart() {
     for trouble in ["refused", "silent"] {
         proxy.pass().await;
         // A connection that died in the pool costs at most one request.
-        eventually(Duration::from_secs(60), || async {
+        eventually(Duration::from_mins(1), || async {
             let answer = app.get_with("/api/items", &headers).await;
             answer.status.is_success().then_some(())
         })
@@ -237,7 +237,7 @@ async fn a_lost_database_is_503_and_comes_back_without_a_restart() {
         }
     }
     proxy.pass().await;
-    eventually(Duration::from_secs(60), || async {
+    eventually(Duration::from_mins(1), || async {
         app.get_with("/api/orders", &headers).await.status.is_success().then_some(())
     })
     .await;

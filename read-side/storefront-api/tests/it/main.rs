@@ -1,5 +1,7 @@
 //! The query API on a real PostgreSQL, called without sockets.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+
 mod app;
 mod carts;
 mod catalogue;

@@ -37,5 +37,6 @@ async fn every_operation_has_an_id_a_summary_and_its_statuses() {
             }
         }
     }
-    app.get("/docs").await;
+    let page = app.get("/docs").await;
+    assert!(page.status.is_success() && page.header("content-type").starts_with("text/html"));
 }

@@ -172,7 +172,7 @@ async fn every_order_of_the_caller_is_on_exactly_one_page_newest_first() {
         // Pairs were placed in the same instant, so that the id must break the tie.
         let placed_at = noon() + TimeDelta::seconds(n / 2);
         let status = if n % 3 == 0 { "PAID" } else { "EXPIRED" };
-        let order = Order { placed_at, status, ..Order::of(user) };
+        let order = Order { status, placed_at, ..Order::of(user) };
         order.put(&app).await;
         Order::of(other).put(&app).await;
         expected.push((placed_at, order.id.to_string(), status));

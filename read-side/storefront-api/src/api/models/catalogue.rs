@@ -33,7 +33,7 @@ impl PageInfo {
 
 /// One page of a list.
 #[derive(Debug, Object)]
-#[oai(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", example)]
 pub(crate) struct ItemPage {
     /// The items in the order asked for.
     pub(crate) items: Vec<ItemCard>,
@@ -45,7 +45,7 @@ pub(crate) struct ItemPage {
 
 /// An item as lists show it.
 #[derive(Debug, Object)]
-#[oai(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", example)]
 pub(crate) struct ItemCard {
     /// The item's id.
     pub(crate) item_id: Uuid,
@@ -75,7 +75,7 @@ pub(crate) struct ItemCard {
 
 /// The main page.
 #[derive(Debug, Object)]
-#[oai(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", example)]
 pub(crate) struct MainPage {
     /// The nine with the highest discount.
     pub(crate) by_discount: Vec<ItemCard>,
@@ -131,7 +131,7 @@ pub(crate) struct ItemDetail {
 
 /// The categories of the shop window.
 #[derive(Debug, Object)]
-#[oai(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", example)]
 pub(crate) struct CategoryList {
     /// All nine, in the order the shop shows them.
     pub(crate) categories: Vec<CategoryEntry>,

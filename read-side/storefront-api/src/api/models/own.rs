@@ -13,7 +13,7 @@ use crate::api::cart_routes::CartKind;
 
 /// One of the caller's carts.
 #[derive(Debug, Object)]
-#[oai(rename = "Cart", rename_all = "camelCase")]
+#[oai(rename = "Cart", rename_all = "camelCase", example)]
 pub(crate) struct CartView {
     /// The cart's id; always the same for one user and kind.
     pub(crate) cart_id: Uuid,
@@ -124,7 +124,7 @@ pub(crate) enum OrderKind {
 
 /// One page of the caller's orders.
 #[derive(Debug, Object)]
-#[oai(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", example)]
 pub(crate) struct OrderPage {
     /// Newest first.
     pub(crate) orders: Vec<OrderSummary>,
@@ -134,7 +134,7 @@ pub(crate) struct OrderPage {
 
 /// An order as lists show it.
 #[derive(Debug, Object)]
-#[oai(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", example)]
 pub(crate) struct OrderSummary {
     /// The order's id.
     pub(crate) id: Uuid,
@@ -261,7 +261,7 @@ pub(crate) enum PaymentStatus {
 
 /// One attempt to pay an order.
 #[derive(Debug, Object, Deserialize)]
-#[oai(rename = "Payment", rename_all = "camelCase")]
+#[oai(rename = "Payment", rename_all = "camelCase", example)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PaymentView {
     /// Number of the attempt within its order, from 1.
