@@ -33,36 +33,32 @@ impl Services {
         state: &Path,
         kakaopay_key: &str,
     ) -> Result<Self, ShopError> {
-        let (postgres, database_url) = match environment.secret("DATABASE_URL") {
-            Some(url) => (None, url),
-            None => {
-                let server =
-                    PrivatePostgres::start(state, ports.postgres, Durability::Durable).await?;
-                let url = Secret::new(server.database(DATABASE).await?);
-                (Some(server), url)
-            }
+        let (postgres, database_url) = if let Some(url) = environment.secret("DATABASE_URL") {
+            (None, url)
+        } else {
+            let server = PrivatePostgres::start(state, ports.postgres, Durability::Durable).await?;
+            let url = Secret::new(server.database(DATABASE).await?);
+            (Some(server), url)
         };
-        let (redis, redis_url) = match environment.secret("REDIS_URL") {
-            Some(url) => (None, url),
-            None => {
-                let server = PrivateRedis::start(state, ports.redis).await?;
-                let url = Secret::new(server.url());
-                (Some(server), url)
-            }
+        let (redis, redis_url) = if let Some(url) = environment.secret("REDIS_URL") {
+            (None, url)
+        } else {
+            let server = PrivateRedis::start(state, ports.redis).await?;
+            let url = Secret::new(server.url());
+            (Some(server), url)
         };
-        let (kakaopay, kakaopay_url) = match environment.plain("KAKAOPAY_BASE_URL") {
-            Some(url) => (None, url),
-            None => {
-                let config = SimConfig {
-                    listen: loopback(ports.kakaopay_sim),
-                    secret_key: Some(Secret::new(kakaopay_key)),
-                    state_file: Some(state.join("kakaopay-sim.json")),
-                    ..SimConfig::default()
-                };
-                let simulator = Simulator::start(config).await?;
-                let url = simulator.base_url().to_owned();
-                (Some(simulator), url)
-            }
+        let (kakaopay, kakaopay_url) = if let Some(url) = environment.plain("KAKAOPAY_BASE_URL") {
+            (None, url)
+        } else {
+            let config = SimConfig {
+                listen: loopback(ports.kakaopay_sim),
+                secret_key: Some(Secret::new(kakaopay_key)),
+                state_file: Some(state.join("kakaopay-sim.json")),
+                ..SimConfig::default()
+            };
+            let simulator = Simulator::start(config).await?;
+            let url = simulator.base_url().to_owned();
+            (Some(simulator), url)
         };
         Ok(Self { postgres, redis, kakaopay, database_url, redis_url, kakaopay_url })
     }

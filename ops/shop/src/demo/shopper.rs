@@ -13,7 +13,7 @@ use super::{Failure, settled, settled_within};
 use crate::ready::Addresses;
 
 /// Longest the window may take to show a whole catalogue that was just imported.
-const WINDOW_WAIT_MAX: Duration = Duration::from_secs(120);
+const WINDOW_WAIT_MAX: Duration = Duration::from_mins(2);
 /// Lines the demo puts into each cart.
 const LINES: usize = 2;
 
@@ -117,7 +117,7 @@ impl Shopper {
                 fields.insert("periodDays".to_owned(), json!(days));
             }
             let answer = self.client.send(Method::POST, &url, Some(&line), &[]).await?;
-            position = answer.position.clone();
+            position.clone_from(&answer.position);
             answer.expect(StatusCode::OK, &url)?;
         }
         let cart = self.cart(kind, position.as_deref()).await?;
