@@ -160,7 +160,7 @@ impl RawRow {
         Ok(ItemDetails {
             product_name,
             enterprise: text(self.enterprise.as_deref(), "enterprise")?,
-            registered_on: self.registered_on.as_deref().and_then(tidied).map(date).transpose()?,
+            registered_on: day(self.registered_on.as_deref())?,
             expiration: text(self.expiration.as_deref(), "expiration")?,
             appearance: text(self.appearance.as_deref(), "appearance")?,
             serving_use: text(self.serving_use.as_deref(), "serving_use")?,
@@ -209,8 +209,12 @@ fn tidied(raw: &str) -> Option<String> {
     (!tidy.is_empty()).then(|| tidy.to_owned())
 }
 
+fn day(raw: Option<&str>) -> Result<Option<NaiveDate>, RowRefusal> {
+    raw.and_then(tidied).map(|day| date(&day)).transpose()
+}
+
 /// `2015-05-22` or `20150522`, with or without a time behind it.
-fn date(raw: String) -> Result<NaiveDate, RowRefusal> {
+fn date(raw: &str) -> Result<NaiveDate, RowRefusal> {
     let day = raw.split([' ', 'T']).next().unwrap_or_default();
     NaiveDate::parse_from_str(day, "%Y-%m-%d")
         .or_else(|_other_form| NaiveDate::parse_from_str(day, "%Y%m%d"))
