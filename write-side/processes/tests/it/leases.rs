@@ -1,8 +1,8 @@
 //! Two relays and one outbox: a row has one worker at a time, and a worker that lost its lease
 //! records nothing.
 //!
-//! Without `fence` in the statements of `relay/sql` (checked by comparing the id alone) the zombie
-//! here takes the row out of the outbox under the other worker's hands.
+//! Without owner and fence in the statements of `relay/sql` (checked by comparing the id alone) the
+//! zombie here writes into the row, and takes it out, under the other worker's hands.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The effects of one order are carried out one at a time, in the order of its events.
 //!
-//! Without `not exists … earlier` in `relay/sql/claim.sql` (checked by deleting it) the second
-//! refund is claimed beside the first and its guard no longer matches what KakaoPay has.
+//! Without `not exists … earlier` in `relay/sql/claim.sql` (checked by deleting it) all three refunds
+//! below are claimed at once, each with a guard that only fits when the one before is through.
 
 use contracts::events::OrderKind;
 use domain::order::OrderStatus;
