@@ -226,8 +226,8 @@ fn print_status(
     }
     writeln!(
         out,
-        "{:<18} {:>3} {:<9} {:>12} {:>12} {:>8} {:>6} {:>6}  {}",
-        "projection", "v", "state", "position", "head", "lag", "lag s", "parked", "last error"
+        "{:<18} {:>3} {:<9} {:>12} {:>12} {:>8} {:>6} {:>6}  last error",
+        "projection", "v", "state", "position", "head", "lag", "lag s", "parked"
     )?;
     for it in versions {
         writeln!(

@@ -44,7 +44,7 @@ impl ProjectorConfig {
     pub fn load(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let settings = Settings::new(lookup);
         let ops_listen = settings.optional("PROJECTOR_OPS_LISTEN").map(|text| {
-            text.trim().parse().map_err(|_| {
+            text.trim().parse().map_err(|_never_repeated| {
                 ConfigError::invalid("PROJECTOR_OPS_LISTEN", "expected an address and a port")
             })
         });

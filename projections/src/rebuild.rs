@@ -34,7 +34,7 @@ const SAMPLE_ROWS: usize = 200;
 /// How often a version that another process follows is asked how far it is.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for the new version to catch up with the log.
-const CATCH_UP_WAIT_MAX: Duration = Duration::from_secs(600);
+const CATCH_UP_WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// What is being done, for a progress bar.
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +150,7 @@ pub async fn rebuild_with(
     let (end, until) = pair();
     let clock = SystemClock::shared();
     let watching = WatcherOptions::default();
-    let watcher = Watcher::start(pool.clone(), clock.clone(), watching, until.clone());
+    let watcher = Watcher::start(pool.clone(), Arc::clone(&clock), watching, until.clone());
     let shared = Shared {
         pool: pool.clone(),
         safe: watcher.safe(),
@@ -179,7 +179,7 @@ struct Build {
 }
 
 /// What filling the tables came to.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Filled {
     events: u64,
     rows: u64,

@@ -4,6 +4,7 @@
 //! followed and one that was retired is left, without a restart.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -64,8 +65,12 @@ pub async fn run_with(
     let pool = config.pool().map_err(ProjectionError::from)?;
     let redis = config.redis_url.as_ref().map(pools::redis).transpose();
     let redis = redis.map_err(ProjectionError::from)?;
-    let watcher =
-        Watcher::start(pool.clone(), clock.clone(), WatcherOptions::default(), shutdown.clone());
+    let watcher = Watcher::start(
+        pool.clone(),
+        Arc::clone(&clock),
+        WatcherOptions::default(),
+        shutdown.clone(),
+    );
     let shared = Shared {
         pool: pool.clone(),
         safe: watcher.safe(),
@@ -109,6 +114,22 @@ struct Followed {
     task: JoinHandle<()>,
 }
 
+impl Followed {
+    /// Waits for the worker's end, which somebody asked for.
+    async fn ended(mut self) {
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "a worker broke off");
+        }
+    }
+}
+
+impl Drop for Followed {
+    /// A process that is given up half-way leaves no worker behind.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 impl Following {
     async fn keep_up(mut self, shutdown: Shutdown) {
         while !shutdown.is_requested() {
@@ -128,7 +149,7 @@ impl Following {
             }
         }
         for followed in std::mem::take(&mut self.workers).into_values() {
-            ended(followed.task).await;
+            followed.ended().await;
         }
     }
 
@@ -145,7 +166,7 @@ impl Following {
         for key in leave {
             if let Some(followed) = self.workers.remove(&key) {
                 followed.end.trigger();
-                ended(followed.task).await;
+                followed.ended().await;
             }
         }
         for ((name, version), is_served) in wanted {
@@ -161,12 +182,6 @@ impl Following {
             let task = tokio::spawn(worker.follow(until));
             self.workers.insert((name, version), Followed { is_served, end, task });
         }
-    }
-}
-
-async fn ended(task: JoinHandle<()>) {
-    if let Err(error) = task.await {
-        tracing::error!(%error, "a worker broke off");
     }
 }
 

@@ -42,7 +42,12 @@ impl TableSql {
         let given = join(table.columns, ", ", |_, (column, kind)| match kind {
             // Travelled as text, see `Column::of`.
             CellType::Texts => format!("given.{column}::text[]"),
-            _ => format!("given.{column}"),
+            CellType::Bool
+            | CellType::Int
+            | CellType::BigInt
+            | CellType::Text
+            | CellType::Uuid
+            | CellType::Instant => format!("given.{column}"),
         });
         let updates = join(values, ", ", |_, (column, _)| format!("{column} = excluded.{column}"));
         let key_names = join(keys, ", ", |_, (column, _)| (*column).to_owned());

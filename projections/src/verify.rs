@@ -208,7 +208,7 @@ impl Verification<'_> {
         };
         for ((table, sql), changes) in self.model.tables().iter().zip(&tables).zip(changes) {
             let mut comparison = Comparison::new(table, changes.upserts);
-            sql.scan_in_tx(tx, |row| comparison.see(row)).await?;
+            sql.scan_in_tx(tx, |row| comparison.see(&row)).await?;
             comparison.into_report(&sql.name, &mut report);
         }
         report.first.truncate(DIFFERENCES_SHOWN_MAX);
@@ -252,12 +252,12 @@ impl Comparison {
         Self { table, expected, seen: 0, differing: BTreeMap::new() }
     }
 
-    fn see(&mut self, found: Row) {
+    fn see(&mut self, found: &Row) {
         self.seen += 1;
-        let key = self.table.key_of(&found).to_vec();
+        let key = self.table.key_of(found).to_vec();
         let text = match self.expected.remove(&key) {
-            Some(expected) if expected == found => return,
-            Some(expected) => self.unequal(&expected, &found),
+            Some(expected) if expected == *found => return,
+            Some(expected) => self.unequal(&expected, found),
             None => "stored, but a replay makes no such row".to_owned(),
         };
         self.differing.insert(key, text);

@@ -59,6 +59,7 @@ impl State {
 
 /// One version of one projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "named as the column, which operators know")]
 pub struct Version {
     /// The projection.
     pub name: String,

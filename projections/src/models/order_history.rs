@@ -27,7 +27,7 @@ pub struct OrderHistory;
 /// An order: what was placed, as it is shown, and what became of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    placed: Placed,
+    placed: Snapshot,
     receiver: String,
     course: Course,
     version: i64,
@@ -36,7 +36,7 @@ pub struct Document {
 
 /// What never changes after the order was placed.
 #[derive(Debug, Clone, PartialEq)]
-struct Placed {
+struct Snapshot {
     number: String,
     user_id: UserId,
     kind: String,
@@ -155,7 +155,7 @@ impl Projection for OrderHistory {
     fn document(_table: usize, row: &Row) -> Result<Document, Refusal> {
         let read = ReadRow(row);
         Ok(Document {
-            placed: Placed {
+            placed: Snapshot {
                 number: read.text(1)?,
                 user_id: UserId::new(read.uuid(2)?),
                 kind: read.text(3)?,
@@ -194,7 +194,7 @@ fn place(event: &OrderEvent) -> Result<Document, Refusal> {
     else {
         return Err(Refusal::new("the order was never placed"));
     };
-    let placed = Placed {
+    let placed = Snapshot {
         number: number_text(number),
         user_id: *user_id,
         kind: kind_name(*kind).to_owned(),

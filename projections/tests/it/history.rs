@@ -187,6 +187,10 @@ impl Dice {
         self.0 ^= self.0 << 17;
         self.0 % end
     }
+
+    pub(crate) fn amount(&mut self, end: u64) -> i64 {
+        i64::try_from(self.below(end)).unwrap()
+    }
 }
 
 /// A shop's days: items come and change, carts fill and empty, orders are paid and refunded.
@@ -223,9 +227,9 @@ impl History {
     }
 
     fn categories(&mut self) -> BTreeSet<Category> {
-        let first = self.dice.below(9) as usize;
-        let second = self.dice.below(9) as usize;
-        BTreeSet::from([Category::ALL[first], Category::ALL[second]])
+        let mut pick = || Category::ALL[usize::try_from(self.dice.below(9)).unwrap()];
+        let (first, second) = (pick(), pick());
+        BTreeSet::from([first, second])
     }
 
     async fn new_item(&mut self, shop: &mut Shop) {
@@ -243,9 +247,12 @@ impl History {
         let number = 1 + self.dice.below(self.items);
         let is_on_sale = self.on_sale[&number];
         let event = match self.dice.below(6) {
-            0 => ItemEvent::Repriced { origin_price: won(self.dice.below(90_000) as i64) },
+            0 => ItemEvent::Repriced { origin_price: won(self.dice.amount(90_000)) },
             1 | 2 => ItemEvent::DiscountChanged {
-                discount_rate: DiscountRate::try_from(self.dice.below(3) as u16 * 155).unwrap(),
+                discount_rate: DiscountRate::try_from(
+                    u16::try_from(self.dice.below(3) * 155).unwrap(),
+                )
+                .unwrap(),
             },
             3 => ItemEvent::Recategorised { categories: self.categories() },
             4 => ItemEvent::DetailsChanged { details: details("오메가3 \\\"새 이름\"") },
@@ -263,7 +270,7 @@ impl History {
         let kind = if user % 2 == 0 { CartKind::OneOff } else { CartKind::Subscription };
         let cart = CartKey { user_id: UserId::new(id(user)), kind };
         let item = 1 + self.dice.below(self.items);
-        let quantity = Quantity::try_from(1 + self.dice.below(9) as i64).unwrap();
+        let quantity = Quantity::try_from(1 + self.dice.amount(9)).unwrap();
         let lines = self.carts.entry(user).or_default();
         let has_it = lines.contains(&item);
         let item_id = item_id(item);
@@ -283,12 +290,16 @@ impl History {
                 requested: quantity,
                 quantity,
                 period: (kind == CartKind::Subscription).then(|| Period::try_from(30).unwrap()),
-                unit_price: won(self.dice.below(10_000) as i64),
+                unit_price: won(self.dice.amount(10_000)),
             },
         };
         match &event {
-            CartEvent::ItemAdded { .. } => drop(lines.insert(item)),
-            CartEvent::ItemRemoved { .. } => drop(lines.remove(&item)),
+            CartEvent::ItemAdded { .. } => {
+                lines.insert(item);
+            }
+            CartEvent::ItemRemoved { .. } => {
+                lines.remove(&item);
+            }
             CartEvent::Cleared { .. } => lines.clear(),
             CartEvent::QuantityChanged { .. } | CartEvent::PeriodChanged { .. } => {}
         }
@@ -309,6 +320,7 @@ impl History {
     }
 
     /// One of the ways that an order of 10,000 won can go.
+    #[expect(clippy::too_many_lines, reason = "one list, a way after the other")]
     fn course(&mut self, order: Uuid, placed: OrderEvent) -> Vec<OrderEvent> {
         let attempt = 1;
         let automatic = RefundId::automatic(OrderId::new(order), attempt);

@@ -1,7 +1,7 @@
 //! Tables after a rebuild equal the tables after following live, row for row.
 //!
 //! Seen to fail: without cutting instants to the microseconds that the database keeps (`trunc_subsecs`
-//! in `Cell::instant` and in `order_history`), `verify` finds every order different from its replay.
+//! in `Cell::instant` and in `order_history`), the rebuild finds other rows than it put in and stops.
 
 use projections::RebuildOptions;
 use service_kit::shutdown::Shutdown;

@@ -8,6 +8,7 @@ use projections::ProjectorConfig;
 use serde_json::{Value, json};
 use service_kit::shutdown::{ShutdownTrigger, pair};
 use testkit::{TestDatabase, eventually};
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -85,8 +86,9 @@ impl Shop {
     pub(crate) fn project(&self) -> Projector {
         let (end, shutdown) = pair();
         let config = self.config.clone();
-        let task = tokio::spawn(async move { projections::run(config, shutdown).await.unwrap() });
-        Projector { end, task }
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let task = runtime.spawn(async move { projections::run(config, shutdown).await.unwrap() });
+        Projector { end, task: Some(task), runtime: Some(runtime) }
     }
 
     /// Waits until every served version shows everything that was recorded.
@@ -124,22 +126,31 @@ impl Shop {
     }
 }
 
-/// A projector at work.
+/// A projector at work, on a runtime of its own that can be ended under it.
 pub(crate) struct Projector {
     end: ShutdownTrigger,
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
+    runtime: Option<Runtime>,
 }
 
 impl Projector {
     /// Ends it the way an operator does.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.end.trigger();
-        self.task.await.unwrap();
+        self.task.take().unwrap().await.unwrap();
     }
 
-    /// Ends it the way a crash does, as far as a task can: at whatever await it is.
-    pub(crate) async fn kill(self) {
-        self.task.abort();
-        drop(self.task.await);
+    /// Ends it the way a crash does: every task stops at whatever await it is, unasked.
+    pub(crate) async fn kill(mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+        drop(self.task.take().unwrap().await);
+    }
+}
+
+impl Drop for Projector {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }

@@ -26,7 +26,8 @@ async fn readers_see_no_gap_during_a_switch() {
     let (is_over, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut readers = Vec::new();
     for _ in 0..3 {
-        let (pool, is_over, reads) = (shop.db.pool.clone(), is_over.clone(), reads.clone());
+        let (pool, is_over, reads) =
+            (shop.db.pool.clone(), Arc::clone(&is_over), Arc::clone(&reads));
         readers.push(tokio::spawn(async move {
             while !is_over.load(Ordering::Acquire) {
                 let client = pool.get().await.unwrap();

@@ -192,11 +192,13 @@ fn stage_after(event: &OrderEvent) -> Option<Stage> {
             Some(Stage::Approved { paid: amount.total, method: *method, approved_at: *approved_at })
         }
         OrderEvent::PaymentDeclined { class, .. } => Some(Stage::Declined { class: *class }),
-        // About a refund, whose own events follow; the payment stays what it was.
-        OrderEvent::PaymentUnresolved { step: GatewayStep::Cancel, .. } => None,
-        OrderEvent::PaymentUnresolved { .. } => Some(Stage::Unresolved),
+        OrderEvent::PaymentUnresolved {
+            step: GatewayStep::Ready | GatewayStep::Approve, ..
+        } => Some(Stage::Unresolved),
         OrderEvent::PaymentAbandoned { reason, .. } => Some(Stage::Abandoned { reason: *reason }),
-        OrderEvent::Placed { .. }
+        // An unresolved cancel is about a refund, whose own events follow.
+        OrderEvent::PaymentUnresolved { step: GatewayStep::Cancel, .. }
+        | OrderEvent::Placed { .. }
         | OrderEvent::PaymentRequested { .. }
         | OrderEvent::PaymentReturned { .. }
         | OrderEvent::Expired { .. }
