@@ -72,7 +72,8 @@ fn with(number: u32, field: &str, value: impl Into<Value>) -> Value {
 }
 
 fn lines(rows: &[Value]) -> Vec<u8> {
-    rows.iter().map(|row| format!("{row}\n")).collect::<String>().into_bytes()
+    let lines: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
+    lines.concat().into_bytes()
 }
 
 fn gzip(content: &[u8]) -> Vec<u8> {
@@ -187,7 +188,7 @@ async fn real_texts_are_put_right() {
     let function = item.details.main_function.as_ref().unwrap();
     assert_eq!(function.as_str(), "①간 건강\n②피로개선\n③항산화");
     assert_eq!(
-        Vec::from_iter(item.categories.iter().copied()),
+        item.categories.iter().copied().collect::<Vec<_>>(),
         [Category::Liver, Category::Antioxidant, Category::Fatigue]
     );
 }
