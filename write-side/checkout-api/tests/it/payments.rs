@@ -28,7 +28,7 @@ fn declined(class: DeclineClass) -> OrderCommand {
 /// The shopper gets the page as soon as the gateway opened it.
 ///
 /// The clock of the test knows no pause of a second, so the answer comes by the wake-up alone: seen
-/// to hang with `notify_waiters` taken out of `Outcomes::wake_after`.
+/// to answer 202 at the end of the wait with `notify_waiters` taken out of `Outcomes::wake_after`.
 #[tokio::test]
 async fn the_page_is_answered_as_soon_as_it_is_open() {
     let (app, kim) = shopper().await;

@@ -31,8 +31,6 @@ use uuid::Uuid;
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const PASSWORD: &str = "correct-horse-1!";
 pub(crate) const ADMIN_EMAIL: &str = "admin@example.com";
-const RETURN_URL_KEY: &str = "return-return-return-return-return!";
-const PUBLIC_BASE_URL: &str = "https://shop.example";
 
 /// The machine's clock, on which a pause of a second or more never ends: whoever goes on within a
 /// test was woken and did not just look again.
@@ -180,9 +178,9 @@ fn config(database: &TestDatabase) -> CheckoutConfig {
             "REDIS_URL" => "redis://127.0.0.1:1".to_owned(),
             "ACCESS_TOKEN_KEY" => "token-token-token-token-token-token!".to_owned(),
             "DIGEST_PEPPER" => "pepper-pepper-pepper-pepper-pepper!".to_owned(),
-            "RETURN_URL_KEY" => RETURN_URL_KEY.to_owned(),
+            "RETURN_URL_KEY" => "return-return-return-return-return!".to_owned(),
             "MASTER_KEY" => "bWFzdGVyLW1hc3Rlci1tYXN0ZXItbWFzdGVyLW1hc3Q=".to_owned(),
-            "PUBLIC_BASE_URL" => PUBLIC_BASE_URL.to_owned(),
+            "PUBLIC_BASE_URL" => "https://shop.example".to_owned(),
             "CORS_ORIGINS" => "https://partner.example".to_owned(),
             _ => return None,
         })
@@ -363,8 +361,9 @@ impl TestApp {
 
     /// The path of the return URL of an attempt, as the relay tells it to the gateway.
     pub(crate) fn return_path(&self, order: OrderId, attempt: u32) -> String {
-        let urls = ReturnUrls::new(&Secret::from(RETURN_URL_KEY), PUBLIC_BASE_URL).unwrap();
-        urls.approval(order, attempt).strip_prefix(PUBLIC_BASE_URL).unwrap().to_owned()
+        let base = &self.config.public_base_url;
+        let urls = ReturnUrls::new(&self.config.return_url_key, base).unwrap();
+        urls.approval(order, attempt).strip_prefix(base.as_str()).unwrap().to_owned()
     }
 
     /// One number from the database.
