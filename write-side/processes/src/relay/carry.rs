@@ -6,6 +6,7 @@ use std::sync::Arc;
 use contracts::{OrderId, seals};
 use domain::Effect;
 use domain::effects::{ApproveEffect, CancelEffect, PaymentTerms, ReadyEffect};
+use event_store::StoreError;
 use serde_json::{Value, json};
 use service_kit::clock::SharedClock;
 use service_kit::config::Secret;
@@ -83,6 +84,12 @@ impl From<RowError> for Stop {
             RowError::LeaseLost => Self::LeaseLost,
             RowError::Database(_) => Self::away(&error),
         }
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        if error.is_transient() { Self::away(&error) } else { Self::Hopeless(with_causes(&error)) }
     }
 }
 
@@ -190,11 +197,12 @@ impl Carrier {
     async fn cancel(&self, task: Task<'_>, cancel: &CancelEffect) -> Result<(), Stop> {
         let Task { row, .. } = task;
         let payment = question(row, &cancel.terms, &cancel.tid);
-        let before = cancel
+        let before = self.delivery.given_back_before(task.order, cancel).await?;
+        let refundable_before = cancel
             .terms
             .amount
-            .checked_sub(cancel.refundable_before)
-            .ok_or_else(|| Stop::Hopeless("more to give back than was ever paid".to_owned()))?;
+            .checked_sub(before)
+            .ok_or_else(|| Stop::Hopeless("more given back than was ever paid".to_owned()))?;
         if row.is_in_doubt {
             let outcome = self.gateway.look_up(&payment).await;
             answered()?;
@@ -207,13 +215,13 @@ impl Carrier {
         let tid = Some(cancel.tid.as_str());
         let mut description = described("cancel", &cancel.terms, tid);
         description["cancel_amount"] = json!(cancel.amount);
-        description["cancel_available_amount"] = json!(cancel.refundable_before);
+        description["cancel_available_amount"] = json!(refundable_before);
         self.rows.store_request(row, &description).await?;
         let request = CancelRequest {
             payment,
             amount: cancel.amount,
             tax_free: cancel.tax_free,
-            refundable_before: cancel.refundable_before,
+            refundable_before,
         };
         let outcome = self.gateway.cancel(&request).await;
         answered()?;

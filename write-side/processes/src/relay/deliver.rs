@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use contracts::events::GatewayStep;
-use contracts::{Actor, Metadata, OrderId, Text};
-use domain::effects::{Effect, PaymentTerms};
-use domain::order::{Order, OrderCommand, RecordApproval};
+use contracts::{Actor, Metadata, OrderId, Text, Won};
+use domain::effects::{CancelEffect, Effect, PaymentTerms};
+use domain::order::{Order, OrderCommand, RecordApproval, RefundStage};
 use domain::{Refusal, RefusalKind};
-use event_store::{CommandContext, DispatchError, Executor, ReceiptKey};
+use event_store::{CommandContext, DispatchError, Executor, ReceiptKey, StoreError};
 
 use super::rows::ClaimedRow;
 use super::settlement::Settlement;
@@ -52,6 +52,31 @@ impl Delivery {
     /// Tells orders through `orders`.
     pub const fn new(orders: Executor<Order>) -> Self {
         Self { orders }
+    }
+
+    /// What went back before `cancel` of the payment it gives back from, as the order has it now.
+    /// Rows of an order are carried out one after another, so every earlier refund has ended by now;
+    /// one that the gateway refused after `cancel` was asked for gave nothing back, and the guard
+    /// that was computed then counts it.
+    ///
+    /// # Errors
+    /// The order cannot be read.
+    pub async fn given_back_before(
+        &self,
+        order: OrderId,
+        cancel: &CancelEffect,
+    ) -> Result<Won, StoreError> {
+        let loaded = self.orders.load(order.uuid()).await?;
+        let Some(order) = loaded.state.placed() else {
+            return Ok(Won::ZERO);
+        };
+        let others = order.refunds.iter().filter(|refund| {
+            refund.attempt == cancel.terms.attempt
+                && refund.id != cancel.refund_id
+                && matches!(refund.stage, RefundStage::Succeeded)
+        });
+        // Refunds never exceed what was paid, so their sum is a sum.
+        Ok(Won::sum(others.map(|refund| refund.amount)).unwrap_or(cancel.terms.amount))
     }
 
     /// Tells the order what came of its effect.

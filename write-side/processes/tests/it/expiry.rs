@@ -1,5 +1,7 @@
 //! Unpaid orders expire when their time is over, and no order whose money may be moving does.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use contracts::events::OrderKind;
 use domain::order::OrderStatus;
@@ -15,7 +17,7 @@ use crate::world::{PATIENCE, World, clock};
 fn jobs(world: &World, ahead: TimeDelta) -> Jobs {
     Jobs {
         pool: world.db.pool.clone(),
-        store: world.store.clone(),
+        store: Arc::clone(&world.store),
         orders: world.orders.clone(),
         clock: ManualClock::at(clock().now() + ahead).shared(),
         shutdown: Shutdown::never(),

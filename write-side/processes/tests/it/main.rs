@@ -1,5 +1,7 @@
 //! The worker against a real PostgreSQL and a simulated KakaoPay, in every way it can go wrong.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod crashes;
 mod expiry;
 mod faults;

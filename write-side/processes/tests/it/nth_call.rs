@@ -5,6 +5,8 @@
 //! answer or a dead worker never end: the next worker approves again, KakaoPay refuses with -702,
 //! and the order is never heard to be paid.
 
+use std::sync::Arc;
+
 use contracts::events::OrderKind;
 use domain::order::OrderStatus;
 
@@ -28,7 +30,7 @@ async fn stumbles_at_every_call(how: Stumble) {
 async fn run(how: Stumble, call: u32) -> bool {
     let world = World::new().await;
     let gateway = Stumbling::at(call, how, world.gateway());
-    let mut relay = world.relay(gateway.clone());
+    let mut relay = world.relay(Arc::<Stumbling>::clone(&gateway));
     let shopping = async {
         let order = world.place(OrderKind::OneOff, false).await;
         world.pay(order).await;

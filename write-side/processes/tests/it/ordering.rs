@@ -4,7 +4,8 @@
 //! below are claimed at once, each with a guard that only fits when the one before is through.
 
 use contracts::events::OrderKind;
-use domain::order::OrderStatus;
+use domain::order::{OrderStatus, RefundStage};
+use kakaopay_sim::{Fault, FaultRule, FaultScript, Operation, When};
 
 use crate::world::World;
 
@@ -39,5 +40,45 @@ async fn one_row_of_a_stream_at_a_time_and_the_oldest_first() {
     let charge = &world.charges(order)[0];
     let amounts: Vec<i64> = charge.cancels.iter().map(|cancel| cancel.amount).collect();
     assert_eq!(amounts, [9_000, 9_000, 9_000]);
+    worker.stop().await.unwrap();
+}
+
+/// Two refunds are asked for at once; KakaoPay refuses the first for good, so the second must go out
+/// with the whole sum as its guard, and must be found by a look-up when its answer is lost. With the
+/// guard computed when it was asked for (`refundable_before` of the effect instead of
+/// `given_back_before` in `relay/deliver.rs`, checked by taking it) KakaoPay refuses it with -710,
+/// the look-up finds nothing given back where 9,000 were expected, and the row dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_behind_a_refused_one_is_carried_out() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, false).await;
+    world.pay(order).await;
+    world.is_paid_once(order).await;
+    world.is_idle().await;
+    worker.stop().await.unwrap();
+
+    let refused = world.refund(order, 9_000).await;
+    world.refund(order, 18_000).await;
+    let refusal = Fault::Decline {
+        code: -781,
+        message: None,
+        method_result_code: Some("BANK_ACCOUNT_BLOCKED".to_owned()),
+        method_result_message: None,
+        status: 400,
+    };
+    world.sim.set_faults(FaultScript {
+        seed: 0,
+        rules: vec![
+            FaultRule::new(Operation::Cancel, When::Call(1), refusal),
+            FaultRule::new(Operation::Cancel, When::Call(2), Fault::CommitThenDrop),
+        ],
+    });
+    let worker = world.worker();
+    world.is_idle().await;
+
+    let seen = world.becomes(order, OrderStatus::PartlyRefunded).await;
+    assert!(matches!(seen.refund(refused).unwrap().stage, RefundStage::Failed { .. }));
+    assert_eq!(world.charges(order)[0].cancelled, 18_000);
     worker.stop().await.unwrap();
 }
