@@ -5,7 +5,7 @@
 //! they all fold the same documents and derive the same rows.
 
 use contracts::events::{CartEvent, ItemEvent, OrderEvent};
-use contracts::{EventBody, RecordedEvent};
+use contracts::{EventBody, RecordedEvent, decode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -84,11 +84,18 @@ impl Event {
     /// # Errors
     /// A sentence for operators: the aggregate is none that projections read, or the body is
     /// unreadable.
-    pub fn decode(recorded: &RecordedEvent) -> Result<Self, Refusal> {
+    pub fn decode(recorded: RecordedEvent) -> Result<Self, Refusal> {
+        let RecordedEvent { event_type, event_version, payload, .. } = recorded;
         let body = match recorded.aggregate_type.as_str() {
-            ItemEvent::AGGREGATE_TYPE => recorded.decode().map(Body::Item),
-            CartEvent::AGGREGATE_TYPE => recorded.decode().map(Body::Cart),
-            OrderEvent::AGGREGATE_TYPE => recorded.decode().map(Body::Order),
+            ItemEvent::AGGREGATE_TYPE => {
+                decode(&event_type, &event_version, payload).map(Body::Item)
+            }
+            CartEvent::AGGREGATE_TYPE => {
+                decode(&event_type, &event_version, payload).map(Body::Cart)
+            }
+            OrderEvent::AGGREGATE_TYPE => {
+                decode(&event_type, &event_version, payload).map(Body::Order)
+            }
             other => return Err(Refusal::new(format!("no projection reads aggregate {other}"))),
         };
         Ok(Self {

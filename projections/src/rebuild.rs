@@ -14,6 +14,7 @@ use deadpool_postgres::Pool;
 use event_feed::{Watcher, WatcherOptions};
 use service_kit::clock::{SharedClock, SystemClock};
 use service_kit::shutdown::{Shutdown, pair};
+use tokio::time::timeout;
 
 use crate::batch::{self, Target};
 use crate::cell::Row;
@@ -33,6 +34,8 @@ pub const DOCUMENTS_MAX: usize = 200_000;
 const SAMPLE_ROWS: usize = 200;
 /// How often a version that another process follows is asked how far it is.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait for the watcher's first look at the log.
+const FIRST_LOOK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for the new version to catch up with the log.
 const CATCH_UP_WAIT_MAX: Duration = Duration::from_mins(10);
 
@@ -224,8 +227,13 @@ impl Build {
         RebuildReport { name, version, events, rows, parked, position, took, is_served: false }
     }
 
-    /// Up to where the log is settled, once the watcher has looked.
+    /// Up to where the log is settled. The stored position may be old when no process watches, so
+    /// our own watcher's first look is waited for; without it everything would be left to catch up.
     async fn settled(&self) -> Result<Position, ProjectionError> {
+        let mut safe = self.shared.safe.subscribe();
+        let looked = safe.wait_for(|position| Position::START < *position);
+        // A watcher that can't look will say so itself; what is stored is then good enough.
+        drop(timeout(FIRST_LOOK_WAIT_MAX, looked).await);
         let client = self.pool.get().await?;
         let row = client.query_one("select safe from feed_position", &[]).await?;
         let stored = Position::new(row.try_get(0)?);

@@ -34,13 +34,12 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// Decodes a row of the log.
     pub(crate) fn of(recorded: RecordedEvent) -> Self {
-        let event = Event::decode(&recorded);
         Self {
             position: recorded.position.number(),
-            stream: (recorded.aggregate_type, recorded.aggregate_id),
+            stream: (recorded.aggregate_type.clone(), recorded.aggregate_id),
             sequence: recorded.sequence,
-            event_type: recorded.event_type,
-            event,
+            event_type: recorded.event_type.clone(),
+            event: Event::decode(recorded),
         }
     }
 }

@@ -267,7 +267,7 @@ impl History {
 
     async fn change_cart(&mut self, shop: &mut Shop) {
         let user = self.dice.below(4);
-        let kind = if user % 2 == 0 { CartKind::OneOff } else { CartKind::Subscription };
+        let kind = if user.is_multiple_of(2) { CartKind::OneOff } else { CartKind::Subscription };
         let cart = CartKey { user_id: UserId::new(id(user)), kind };
         let item = 1 + self.dice.below(self.items);
         let quantity = Quantity::try_from(1 + self.dice.amount(9)).unwrap();

@@ -85,6 +85,15 @@ async fn a_rebuild_takes_the_counted_views_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_alone_on_the_machine_finds_the_end_of_the_log_by_itself() {
+    let mut shop = Shop::open().await;
+    History::seeded(8).go_on(&mut shop, 30).await;
+    // Nobody has watched the log so far: the stored safe position is that of an empty one.
+    let report = projections::rebuild(&shop.config, "item_detail").await.unwrap();
+    assert!(0 < report.events && 0 < report.rows && report.is_served, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_changes_nothing() {
     let mut shop = Shop::open().await;
     let projector = shop.project();
