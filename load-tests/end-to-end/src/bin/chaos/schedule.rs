@@ -299,10 +299,10 @@ pub(crate) fn default_mix() -> FaultScript {
         add(0.05, Fault::Fail { status: 500 });
         add(0.05, Fault::LatencyUniform { min_ms: 50, max_ms: 400 });
         add(0.02, Fault::TruncatedJson);
-        // A look-up cannot be declined; the three others each with a code of their own.
+        // Definite refusals, so that orders and refunds fail too. A look-up cannot be refused.
         let (code, reason) = match operation {
             Operation::Approve => (-780, Some("LACK_BALANCE".to_owned())),
-            Operation::Cancel => (-781, Some("BANK_CHECKING_TIME".to_owned())),
+            Operation::Cancel => (-781, Some("BANK_ACCOUNT_BLOCKED".to_owned())),
             Operation::Ready => (-798, None),
             Operation::Order
             | Operation::Subscription
