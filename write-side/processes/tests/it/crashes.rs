@@ -7,8 +7,9 @@
 
 use contracts::events::OrderKind;
 use kakaopay_sim::{Fault, FaultScript, Operation, When};
+use testkit::eventually;
 
-use crate::world::World;
+use crate::world::{PATIENCE, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_the_yes_and_our_record_of_it() {
@@ -21,7 +22,8 @@ async fn killed_between_the_yes_and_our_record_of_it() {
     world.pay(order).await;
     world.sim.calls_reach(Operation::Approve, 1).await;
     first.kill();
-    assert_eq!(world.charges(order).len(), 1, "charged, and nobody of ours knows");
+    // Charged, and nobody of ours knows.
+    eventually(PATIENCE, || async { (world.charges(order).len() == 1).then_some(()) }).await;
 
     world.sim.clear_faults();
     let second = world.worker();
