@@ -5,5 +5,7 @@
 #![expect(clippy::float_arithmetic, reason = "rates and ratios of measurements, no money")]
 
 pub mod append;
+pub mod approve;
+pub mod breaker;
 pub mod report;
 pub mod world;

@@ -13,7 +13,7 @@ use crate::clock::SimClock;
 use crate::config::{SimConfig, SimError};
 use crate::faults::{FaultScript, Faults, Operation};
 use crate::journal::Journal;
-use crate::ledger::Ledger;
+use crate::ledger::{CallCounts, Ledger};
 use crate::pay_page::PayAction;
 use crate::routes::routes;
 use crate::sim::Sim;
@@ -148,6 +148,11 @@ impl SimHandle {
         let mut world = self.sim.world();
         let hash = world.page_of(tid)?;
         world.press(&hash, action, None)
+    }
+
+    /// What became of the calls of an operation since the start; cheaper than the whole ledger.
+    pub fn calls(&self, operation: Operation) -> CallCounts {
+        self.sim.counts().borrow().get(&operation).copied().unwrap_or_default()
     }
 
     /// Waits until an operation has been called so often since the start.
