@@ -183,10 +183,12 @@ impl Vault {
             return Ok(Some(key));
         }
         let client = self.pool.get().await.map_err(VaultError::keys)?;
-        let row = client
-            .query_opt(include_str!("vault/read_key.sql"), &[&user.uuid()])
+        let statement = client
+            .prepare_cached(include_str!("vault/read_key.sql"))
             .await
             .map_err(VaultError::keys)?;
+        let row =
+            client.query_opt(&statement, &[&user.uuid()]).await.map_err(VaultError::keys)?;
         let Some(row) = row else {
             return Ok(None);
         };

@@ -15,6 +15,9 @@ use crate::relay::{RelayPolicy, RetryPolicy};
 const CID_ONE_TIME_DEFAULT: &str = "TC0ONETIME";
 const CID_RECURRING_DEFAULT: &str = "TCSUBSCRIP";
 
+/// Calls of shoppers under way at once: 2,000 may wait for a slow gateway, and others still pay.
+const CHECKOUT_CALLS_DEFAULT: usize = 2_500;
+
 /// Everything `worker` reads from its environment, and nothing else.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
@@ -65,7 +68,8 @@ pub struct GatewayPolicy {
     pub connect_timeout: Duration,
     /// `KAKAOPAY_CALL_TIMEOUT_MS`: 12,000 when unset, because KakaoPay gives up after 11 s.
     pub call_timeout: Duration,
-    /// `KAKAOPAY_CHECKOUT_CALLS_MAX`: ready, approve and cancel under way at once; 200 when unset.
+    /// `KAKAOPAY_CHECKOUT_CALLS_MAX`: ready, approve and cancel under way at once; 2,500 when
+    /// unset. A call that waits costs a socket and some tens of KiB.
     pub checkout: LanePolicy,
     /// `KAKAOPAY_CHARGE_CALLS_MAX`: recurring charges under way at once; 16 when unset.
     pub charge: LanePolicy,
@@ -83,7 +87,7 @@ impl Default for GatewayPolicy {
         Self {
             connect_timeout: kakaopay::ClientConfig::CONNECT_TIMEOUT,
             call_timeout: kakaopay::ClientConfig::CALL_TIMEOUT,
-            checkout: lane(200),
+            checkout: lane(CHECKOUT_CALLS_DEFAULT),
             charge: lane(16),
             look_up: lane(32),
         }

@@ -10,7 +10,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use service_kit::clock::SharedClock;
 use service_kit::shutdown::Shutdown;
@@ -39,6 +39,9 @@ pub struct RelayPolicy {
     pub claim_max: usize,
     /// Longest time that a new row goes unnoticed when its hint is lost.
     pub poll: Duration,
+    /// Shortest time between two claims: hints come by the thousand in a burst, and every claim
+    /// costs a statement.
+    pub gather: Duration,
     /// How long rows under way may take to end after a shutdown was requested.
     pub drain: Duration,
 }
@@ -46,9 +49,10 @@ pub struct RelayPolicy {
 impl Default for RelayPolicy {
     fn default() -> Self {
         Self {
-            rows_max: 256,
-            claim_max: 64,
+            rows_max: 3_000,
+            claim_max: 128,
             poll: Duration::from_millis(250),
+            gather: Duration::from_millis(4),
             drain: Duration::from_secs(30),
         }
     }
@@ -102,6 +106,7 @@ impl Relay {
         while !shutdown.is_requested() {
             // Registered before looking, so that a row recorded in between wakes us.
             let woken = self.wake_up.0.notified();
+            let claimed = Instant::now();
             if self.claim_into(&mut under_way).await {
                 continue;
             }
@@ -113,6 +118,9 @@ impl Relay {
                 // A lost hint costs at most this long.
                 () = self.clock.sleep(self.policy.poll) => (),
             }
+            let rest = self.policy.gather.saturating_sub(claimed.elapsed());
+            // A pause of milliseconds is no matter of the clock, which may be a test's.
+            drop(timeout(rest, shutdown.requested()).await);
         }
         self.drain(under_way).await
     }

@@ -37,9 +37,10 @@ use crate::schedule::{self, Jobs};
 const SERVICE: &str = "worker";
 /// Aggregates remembered: orders under way, not all there ever were.
 const CACHE_ENTRIES: u64 = 2_000;
-/// Connections of the event store: its appends are short, its calls wait without one.
-const APPEND_CONNECTIONS: usize = 4;
-const LOAD_CONNECTIONS: u32 = 4;
+/// Connections of the event store: its appends and loads take about a millisecond, and calls of the
+/// gateway wait without one.
+const APPEND_CONNECTIONS: usize = 3;
+const LOAD_CONNECTIONS: u32 = 2;
 
 /// Why `worker` did not start or did not go on.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,8 @@ const ERROR_LENGTH_MAX: usize = 500;
 /// The database is away.
 pub async fn read(pool: &Pool, name: &str) -> Result<Position, ReactionError> {
     let client = pool.get().await?;
-    let row = client.query_opt(include_str!("sql/read_checkpoint.sql"), &[&name]).await?;
+    let statement = client.prepare_cached(include_str!("sql/read_checkpoint.sql")).await?;
+    let row = client.query_opt(&statement, &[&name]).await?;
     let position = row.map(|row| row.try_get(0)).transpose()?;
     Ok(position.map_or(Position::START, Position::new))
 }
@@ -25,8 +26,10 @@ pub async fn read(pool: &Pool, name: &str) -> Result<Position, ReactionError> {
 /// # Errors
 /// The database is away.
 pub async fn lock_in_tx(tx: &Transaction<'_>, name: &str) -> Result<Position, ReactionError> {
-    tx.execute(include_str!("sql/begin_checkpoint.sql"), &[&name]).await?;
-    let row = tx.query_one(include_str!("sql/lock_checkpoint.sql"), &[&name]).await?;
+    let begin = tx.prepare_cached(include_str!("sql/begin_checkpoint.sql")).await?;
+    tx.execute(&begin, &[&name]).await?;
+    let lock = tx.prepare_cached(include_str!("sql/lock_checkpoint.sql")).await?;
+    let row = tx.query_one(&lock, &[&name]).await?;
     Ok(Position::new(row.try_get(0)?))
 }
 
@@ -39,8 +42,10 @@ pub async fn move_to(
     name: &str,
     to: Position,
 ) -> Result<(), ReactionError> {
-    client.execute(include_str!("sql/begin_checkpoint.sql"), &[&name]).await?;
-    client.execute(include_str!("sql/move_checkpoint.sql"), &[&name, &to.number()]).await?;
+    let begin = client.prepare_cached(include_str!("sql/begin_checkpoint.sql")).await?;
+    client.execute(&begin, &[&name]).await?;
+    let move_on = client.prepare_cached(include_str!("sql/move_checkpoint.sql")).await?;
+    client.execute(&move_on, &[&name, &to.number()]).await?;
     Ok(())
 }
 
@@ -54,8 +59,8 @@ pub async fn is_stream_parked(
     event: &RecordedEvent,
 ) -> Result<bool, ReactionError> {
     let (stream, position) = (event.aggregate_id.to_string(), event.position.number());
-    let row =
-        client.query_one(include_str!("sql/is_parked.sql"), &[&name, &stream, &position]).await?;
+    let statement = client.prepare_cached(include_str!("sql/is_parked.sql")).await?;
+    let row = client.query_one(&statement, &[&name, &stream, &position]).await?;
     Ok(row.try_get(0)?)
 }
 

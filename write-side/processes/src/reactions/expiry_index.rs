@@ -83,9 +83,11 @@ async fn fold_in_tx(
     };
     let order = &event.aggregate_id;
     if let OrderEvent::Placed { expires_at, .. } = decoded {
-        tx.execute(include_str!("sql/remember_expiry.sql"), &[order, &expires_at]).await?;
+        let remember = tx.prepare_cached(include_str!("sql/remember_expiry.sql")).await?;
+        tx.execute(&remember, &[order, &expires_at]).await?;
     } else {
-        tx.execute(include_str!("sql/forget_expiry.sql"), &[order]).await?;
+        let forget = tx.prepare_cached(include_str!("sql/forget_expiry.sql")).await?;
+        tx.execute(&forget, &[order]).await?;
     }
     Ok(Ok(()))
 }

@@ -58,11 +58,15 @@ impl Reaction for PaidOrders {
     ) -> Result<Applied, ReactionError> {
         let from = checkpoint::read(pool, NAME).await?;
         let batch = feed.read(from, &self.filter(), limit).await?;
+        let mut handled = from;
         for event in &batch.events {
-            self.handle_or_park(pool, event).await?;
+            if let Err(error) = self.handle_or_park(pool, event).await {
+                // What is done need not be sent again, while what failed is tried again.
+                checkpoint::move_to(&pool.get().await?, NAME, handled).await?;
+                return Err(error);
+            }
             metrics::reaction_handled(NAME, 1);
-            // After each event: its commands are done and need not be sent again.
-            checkpoint::move_to(&pool.get().await?, NAME, event.position).await?;
+            handled = event.position;
         }
         if from < batch.through {
             checkpoint::move_to(&pool.get().await?, NAME, batch.through).await?;

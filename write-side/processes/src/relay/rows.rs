@@ -4,6 +4,7 @@
 //! that wakes up after its lease was taken over learns [`RowError::LeaseLost`] and records nothing.
 //! Leases run on the database's clock, so workers need not agree on theirs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::{BillingKeyId, Sealed, UserId};
@@ -14,6 +15,10 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::settlement::Settlement;
+
+mod combine;
+
+use combine::{Combiner, Kind};
 
 /// A row of the outbox, leased to us.
 #[derive(Debug)]
@@ -70,12 +75,23 @@ pub struct Rows {
     pool: Pool,
     owner: String,
     lease: Duration,
+    requests: Arc<Combiner>,
+    outcomes: Arc<Combiner>,
+    ends: Arc<Combiner>,
 }
 
 impl Rows {
     /// For the worker `owner`, whose claims last for `lease`.
     pub fn new(pool: Pool, owner: String, lease: Duration) -> Self {
-        Self { pool, owner, lease }
+        let combine = |kind| Arc::new(Combiner::new(kind, pool.clone(), owner.clone(), lease));
+        Self {
+            requests: combine(Kind::Request),
+            outcomes: combine(Kind::Outcome),
+            ends: combine(Kind::Finish),
+            pool,
+            owner,
+            lease,
+        }
     }
 
     /// Leases up to `limit` due rows, at most one of each stream, each the oldest of its stream.
@@ -95,8 +111,7 @@ impl Rows {
     /// # Errors
     /// The lease is lost, or the database away: then nobody may be called.
     pub async fn store_request(&self, row: &ClaimedRow, request: &Value) -> Result<(), RowError> {
-        let lease = millis(self.lease);
-        self.write(row, include_str!("sql/store_request.sql"), &[request, &lease]).await
+        self.requests.write(row.id, row.fence, request.clone()).await
     }
 
     /// Stores what finally came of it and, in the same transaction, the recurring key it yielded.
@@ -110,20 +125,21 @@ impl Rows {
         key: Option<&KeptKey>,
     ) -> Result<(), RowError> {
         let outcome = serde_json::to_value(settlement).map_err(RowError::other)?;
+        let Some(key) = key else {
+            return self.outcomes.write(row.id, row.fence, outcome).await;
+        };
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
         let claim: [&(dyn ToSql + Sync); 4] = [&row.id, &self.owner, &row.fence, &outcome];
         if tx.execute(include_str!("sql/store_outcome.sql"), &claim).await? != 1 {
             return Err(RowError::LeaseLost);
         }
-        if let Some(key) = key {
-            let sealed = key.sealed.as_ref().map(|(sid, _)| serde_json::to_value(sid)).transpose();
-            let sealed = sealed.map_err(RowError::other)?;
-            let partner = key.sealed.as_ref().map(|(_, partner)| partner.as_str());
-            let values: [&(dyn ToSql + Sync); 4] =
-                [&key.id.uuid(), &key.user.uuid(), &sealed, &partner];
-            tx.execute(include_str!("sql/keep_billing_key.sql"), &values).await?;
-        }
+        let sealed = key.sealed.as_ref().map(|(sid, _)| serde_json::to_value(sid)).transpose();
+        let sealed = sealed.map_err(RowError::other)?;
+        let partner = key.sealed.as_ref().map(|(_, partner)| partner.as_str());
+        let values: [&(dyn ToSql + Sync); 4] =
+            [&key.id.uuid(), &key.user.uuid(), &sealed, &partner];
+        tx.execute(include_str!("sql/keep_billing_key.sql"), &values).await?;
         Ok(tx.commit().await?)
     }
 
@@ -156,7 +172,7 @@ impl Rows {
     /// # Errors
     /// The lease is lost, or the database away; then the telling is repeated, which is harmless.
     pub async fn finish(&self, row: &ClaimedRow) -> Result<(), RowError> {
-        self.write(row, include_str!("sql/finish.sql"), &[]).await
+        self.ends.write(row.id, row.fence, Value::Null).await
     }
 
     /// Keeps the leases of all our rows alive. A worker that dies stops doing so, and its rows are
@@ -171,9 +187,10 @@ impl Rows {
         Ok(())
     }
 
-    /// How long to wait between two renewals: two may fail before a lease runs out.
+    /// How long to wait between two renewals: a lease is renewed once a third of it is over, and two
+    /// renewals may fail before it runs out.
     pub fn renewal_pause(&self) -> Duration {
-        self.lease / 3
+        self.lease / 5
     }
 
     /// How many rows stand in which state, and the age of the oldest of each.
@@ -202,12 +219,17 @@ impl Rows {
     ) -> Result<(), RowError> {
         let mut values: Vec<&(dyn ToSql + Sync)> = vec![&row.id, &self.owner, &row.fence];
         values.extend_from_slice(more);
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        match client.execute(&statement, &values).await? {
-            1 => Ok(()),
-            _ => Err(RowError::LeaseLost),
-        }
+        write_one(&self.pool, sql, &values).await
+    }
+}
+
+/// One statement that must meet exactly the row it claims.
+async fn write_one(pool: &Pool, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<(), RowError> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    match client.execute(&statement, values).await? {
+        1 => Ok(()),
+        _ => Err(RowError::LeaseLost),
     }
 }
 
