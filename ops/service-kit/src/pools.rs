@@ -23,7 +23,8 @@ pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Longest wait for one Redis call, connecting included. Redis answers in under a millisecond or
 /// is in trouble.
 pub const REDIS_CALL_WAIT_MAX: Duration = Duration::from_secs(1);
-/// A connection without a sign of life for this long is given up by the operating system.
+/// A connection without a sign of life for this long is given up by the operating system, and by
+/// the server when it holds a transaction open: what a stopped process has locked others need.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// How one process uses PostgreSQL.
@@ -86,7 +87,11 @@ pub fn postgres_tuned(
         url.expose().parse().map_err(PoolError::PostgresUrl)?;
     let limit = settings.statement_timeout.as_millis();
     let given = config.get_options().unwrap_or_default();
-    let mut options = format!("{given} -c statement_timeout={limit}");
+    // The kernel of a process that stands still goes on answering, so the server would never know.
+    let silence = SILENCE_MAX.as_millis();
+    let mut options = format!(
+        "{given} -c statement_timeout={limit} -c idle_in_transaction_session_timeout={silence}"
+    );
     for (name, value) in tuning {
         options.extend([" -c ", name, "=", value]);
     }

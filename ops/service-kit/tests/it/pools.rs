@@ -30,6 +30,27 @@ async fn a_statement_that_runs_too_long_is_ended_by_the_server() {
 }
 
 #[tokio::test]
+async fn a_transaction_whose_owner_stands_still_gives_up_its_locks() {
+    let database = TestDatabase::empty().await;
+    let (url, settings) = (Secret::new(database.url.clone()), PoolSettings::named("still"));
+    let pool = pools::postgres(&url, &settings).unwrap();
+    let client = pool.get().await.unwrap();
+    let row = client.query_one("show idle_in_transaction_session_timeout", &[]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "10s");
+
+    let shorter = [("idle_in_transaction_session_timeout", "50")];
+    let sleepers = pools::postgres_tuned(&url, &settings, &shorter).unwrap();
+    let sleeper = sleepers.get().await.unwrap();
+    client.batch_execute("create table wanted ()").await.unwrap();
+    sleeper.batch_execute("begin; lock table wanted").await.unwrap();
+    timeout(HANGS, client.batch_execute("begin; lock table wanted; commit"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(sleeper.batch_execute("commit").await.is_err());
+}
+
+#[tokio::test]
 async fn postgres_away_is_an_error_and_back_is_fine() {
     let database = TestDatabase::empty().await;
     let (mut proxy, url) = ChaosProxy::before(&database.url).await;
