@@ -11,6 +11,8 @@ pub struct Addresses {
     pub storefront_api: String,
     /// Administrators' API.
     pub admin_api: String,
+    /// Health and metrics of worker and projector.
+    pub worker_ops: String,
     /// Simulated KakaoPay; absent when a real one is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kakaopay_sim: Option<String>,

@@ -173,6 +173,7 @@ fn addresses(ports: &Ports, services: &Services, admin_password: &str) -> Addres
         checkout_api: http(ports.checkout),
         storefront_api: http(ports.storefront),
         admin_api: http(ports.admin),
+        worker_ops: http(ports.worker_ops),
         kakaopay_sim: services.simulator_url(),
         database_url: services.database_url.expose().to_owned(),
         redis_url: services.redis_url.expose().to_owned(),
