@@ -5,7 +5,8 @@
 //! restarted shop is held against.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kakaopay_sim::{SimConfig, SimHandle, Simulator};
@@ -17,6 +18,10 @@ use tokio::process::{Child, Command};
 
 /// Longest a shop may take until it answers; a start runs migrations and imports a small catalogue.
 const START_WAIT_MAX: Duration = Duration::from_secs(90);
+/// Longest a process may take to stand still after it was told to.
+const FREEZE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest a shop may take to end after it was asked to: it lets rows under way end for 30 s.
+const END_WAIT_MAX: Duration = Duration::from_secs(45);
 /// The key both the shop and the simulator are given.
 const KAKAOPAY_KEY: &str = "end-to-end-kakaopay-key";
 
@@ -28,6 +33,8 @@ pub struct World {
     pub kakaopay: SimHandle,
     state: TempDir,
     program: PathBuf,
+    settings: Vec<(&'static str, String)>,
+    starts: AtomicU32,
 }
 
 /// One life of the shop's process.
@@ -50,16 +57,26 @@ impl World {
             kakaopay: started(Simulator::start(config).await),
             state: started(tempfile::tempdir()),
             program: program.into(),
+            settings: Vec::new(),
+            starts: AtomicU32::new(0),
         }
     }
 
-    /// Starts the shop and waits until it answers.
+    /// The same world, whose shops are told this as well. Wins over what the world says itself, so
+    /// that a proxy or a server of the test's own can take the place of the usual one.
+    #[must_use]
+    pub fn with(mut self, variable: &'static str, value: impl Into<String>) -> Self {
+        self.settings.push((variable, value.into()));
+        self
+    }
+
+    /// Starts a shop and waits until it answers. Several may run on this world at once.
     ///
     /// # Panics
     /// When it does not within 90 s; its output is on the test's standard error.
     pub async fn start_shop(&self) -> ShopProcess {
-        let ready = self.state.path().join("ready.json");
-        drop(std::fs::remove_file(&ready));
+        let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        let ready = self.state.path().join(format!("ready-{number}.json"));
         let child = Command::new(&self.program)
             .arg("--state-dir")
             .arg(self.state.path())
@@ -69,6 +86,7 @@ impl World {
             .env("REDIS_URL", &self.redis.url)
             .env("KAKAOPAY_BASE_URL", self.kakaopay.base_url())
             .env("KAKAOPAY_SECRET_KEY", KAKAOPAY_KEY)
+            .envs(self.settings.iter().map(|(variable, value)| (variable, value)))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn();
@@ -103,10 +121,62 @@ impl ShopProcess {
         started(self.child.kill().await);
     }
 
+    /// Stops the process in its tracks, as a paused machine would; it holds on to all it has.
+    ///
+    /// # Panics
+    /// When it does not stand still within 10 s.
+    pub async fn freeze(&self) {
+        self.signal("STOP").await;
+        let pid = self.pid();
+        eventually(FREEZE_WAIT_MAX, || async move { stands_still(pid?).then_some(()) }).await;
+    }
+
+    /// Lets a frozen process go on.
+    ///
+    /// # Panics
+    /// When it can't be told.
+    pub async fn thaw(&self) {
+        self.signal("CONT").await;
+    }
+
+    /// Asks the process to end, as an operator would.
+    ///
+    /// # Panics
+    /// When it can't be told.
+    pub async fn ask_to_end(&self) {
+        self.signal("TERM").await;
+    }
+
+    /// Waits until the process has ended; what it says with its exit code.
+    ///
+    /// # Panics
+    /// When it has not ended within 45 s.
+    pub async fn ended(mut self) -> ExitStatus {
+        started(started(tokio::time::timeout(END_WAIT_MAX, self.child.wait()).await))
+    }
+
+    /// Sent by the shell, since doing it ourselves needs unsafe code.
+    async fn signal(&self, name: &str) {
+        let pid = self.pid().map(|pid| pid.to_string()).unwrap_or_default();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"kill -s "$1" "$2""#, "sh", name, &pid]);
+        assert!(started(shell.status().await).success(), "no {name} for process {pid}");
+    }
+
     /// The process's number, for signals.
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
+}
+
+/// Whether every thread of a process is stopped, as the kernel tells it behind the name in brackets.
+fn stands_still(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut states = threads.map(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next())
+    });
+    states.all(|state| state == Some('T'))
 }
 
 async fn read_ready(path: &Path) -> Option<Addresses> {
