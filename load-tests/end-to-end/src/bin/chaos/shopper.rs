@@ -262,12 +262,16 @@ impl Street {
         let way_back = answer
             .location
             .ok_or_else(|| format!("pressing {button}: {} without a way back", answer.status))?;
-        let token = Url::parse(&way_back)?
-            .query_pairs()
-            .find(|(name, _)| name == "pg_token")
-            .map(|(_, token)| token.into_owned());
-        if let Some(token) = token {
+        let url = Url::parse(&way_back)?;
+        let token = url.query_pairs().find(|(name, _)| name == "pg_token");
+        if let Some((_, token)) = token {
             self.planted.plant(&token);
+        }
+        // The way back ends in the attempt's number, a hyphen and the nonce, but for `/cancel`.
+        let nonces = url.path_segments().into_iter().flatten();
+        for nonce in nonces.filter_map(|part| part.split_once('-')).filter(|(it, _)| it.len() == 1)
+        {
+            self.planted.plant(nonce.1);
         }
         Ok(way_back)
     }
