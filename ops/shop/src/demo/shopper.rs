@@ -2,7 +2,7 @@
 //!
 //! The demo drives one, and so do the end-to-end tests, which kill the shop under their hands.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::{Failure, settled, settled_within};
 use crate::ready::Addresses;
 
 /// Longest the window may take to show a whole catalogue that was just imported.
-const WINDOW_WAIT_MAX: Duration = Duration::from_mins(2);
+const WINDOW_WAIT_MAX: Duration = Duration::from_mins(5);
 /// Lines the demo puts into each cart.
 const LINES: usize = 2;
 
@@ -44,6 +44,32 @@ pub struct Order {
     pub lines: usize,
     key: String,
     request: Value,
+}
+
+/// Something to ask of the shop without insisting on a good answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Ask<'o> {
+    /// What is in the cart for one delivery.
+    Cart,
+    /// The orders so far.
+    History,
+    /// One more item in that cart.
+    OneMore,
+    /// An order for what is in that cart.
+    PlaceOrder,
+    /// The pay page of an order.
+    PayPage(&'o Order),
+}
+
+/// What the shop said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code of a problem.
+    pub code: Option<String>,
+    /// How long the shop took.
+    pub took: Duration,
 }
 
 /// Looks at the window until it shows at least `items_min` items: categories, totals, first page.
@@ -100,6 +126,35 @@ impl Shopper {
         self
     }
 
+    /// Asks for something and tells what the shop said to it, good or bad.
+    ///
+    /// # Errors
+    /// There was no answer, or none in time.
+    pub async fn reply_to(&self, ask: Ask<'_>) -> Result<Reply, Failure> {
+        let (checkout, storefront) = (&self.at.checkout_api, &self.at.storefront_api);
+        let (method, url, body) = match ask {
+            Ask::Cart => (Method::GET, format!("{storefront}/api/carts/one-off"), None),
+            Ask::History => (Method::GET, format!("{storefront}/api/orders?page=1&size=20"), None),
+            Ask::OneMore => {
+                let item = self.items.first().ok_or_else(|| Failure::new("an empty window"))?;
+                let line = json!({ "itemId": text(item, "/itemId")?, "quantity": 1 });
+                (Method::POST, format!("{checkout}/api/carts/one-off/items"), Some(line))
+            }
+            Ask::PlaceOrder => {
+                (Method::POST, format!("{checkout}/api/orders"), Some(order_request("one-off")))
+            }
+            Ask::PayPage(order) => {
+                let url = format!("{checkout}/api/orders/{}/payment", order.id);
+                (Method::POST, url, Some(json!({})))
+            }
+        };
+        let (key, begun) = (Uuid::now_v7().to_string(), Instant::now());
+        let headers = [("Idempotency-Key", key.as_str())];
+        let answer = self.client.send(method, &url, body.as_ref(), &headers).await?;
+        let code = answer.body.pointer("/code").and_then(Value::as_str).map(str::to_owned);
+        Ok(Reply { status: answer.status.as_u16(), code, took: begun.elapsed() })
+    }
+
     /// Puts two items into the cart and reads it back; answers the cart as the storefront shows it.
     ///
     /// # Errors
@@ -138,14 +193,7 @@ impl Shopper {
     /// # Errors
     /// An answer was not as promised, or did not come within the demo's patience.
     pub async fn place_order(&self, kind: &str, cart: &Value) -> Result<(String, Order), Failure> {
-        let request = json!({
-            "fromCart": kind,
-            "receiver": {
-                "name": "홍길동",
-                "phone": "010-1234-5678",
-                "address": { "zip": "04524", "city": "서울 중구 세종대로 110", "detail": "3층" },
-            },
-        });
+        let request = order_request(kind);
         let key = Uuid::now_v7().to_string();
         let answer = self.place(&request, &key).await?;
         let order = order_of(&answer, key, request)?;
@@ -290,6 +338,17 @@ impl Shopper {
         self.in_history(order, "REFUNDED").await?;
         Ok((format!("{} is still there, REFUNDED", order.number), ()))
     }
+}
+
+fn order_request(kind: &str) -> Value {
+    json!({
+        "fromCart": kind,
+        "receiver": {
+            "name": "홍길동",
+            "phone": "010-1234-5678",
+            "address": { "zip": "04524", "city": "서울 중구 세종대로 110", "detail": "3층" },
+        },
+    })
 }
 
 fn order_of(answer: &Answer, key: String, request: Value) -> Result<Order, Failure> {
