@@ -87,6 +87,11 @@ impl Outcomes {
         timeout(wait_max, looking).await.unwrap_or(Ok(None))
     }
 
+    /// Says that something was recorded which others wait for; a hint, never needed.
+    pub(crate) fn hint(&self) {
+        self.safe.nudge();
+    }
+
     /// Wakes waiters until `shutdown`.
     pub(crate) async fn follow(self, reader: FeedReader, shutdown: Shutdown) {
         let filter = Filter::events(&EVENTS);

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use domain::cart::Cart;
@@ -41,6 +42,10 @@ const CACHE_ENTRIES: u64 = 2_000;
 /// gateway wait without one.
 const APPEND_CONNECTIONS: usize = 3;
 const LOAD_CONNECTIONS: u32 = 2;
+
+/// Longest time until the relay hears of an event: shoppers wait for it, and a look costs a tenth of
+/// a millisecond.
+const HINT_PAUSE_MAX: Duration = Duration::from_millis(20);
 
 /// Why `worker` did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +121,7 @@ pub async fn run_on(
     let follower = SafePosition::follow(
         parts.pool.clone(),
         Arc::clone(&parts.clock),
-        FollowOptions::default(),
+        FollowOptions { poll_max: HINT_PAUSE_MAX, ..FollowOptions::default() },
         shutdown.clone(),
     );
     let safe = follower.safe();

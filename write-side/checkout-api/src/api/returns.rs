@@ -155,7 +155,11 @@ impl ReturnsApi {
         let command = OrderCommand::RecordReturn { attempt, returned_as, at: self.0.clock.now() };
         match self.0.orders.dispatch(order, command, context).await {
             Ok(recorded) if recorded.events.is_empty() => metrics::payment_return("repeated"),
-            Ok(_) => metrics::payment_return("recorded"),
+            Ok(_) => {
+                // The shopper watches the result page while the relay has not heard of it yet.
+                self.0.outcomes.hint();
+                metrics::payment_return("recorded");
+            }
             Err(error) => {
                 metrics::payment_return("refused");
                 return Err(refused(error));
