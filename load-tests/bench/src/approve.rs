@@ -178,10 +178,9 @@ async fn shop(
     };
     let pool =
         service_kit::pools::postgres(&service_kit::config::Secret::new(&database_url), &own)?;
-    let (trigger, until) = shutdown::pair();
     let wait_max = ramp + latency + PATIENCE;
     let (name, count) = ("PaymentApproved", waiting.len());
-    let watching = tokio::spawn(observer::events(pool, name, after, count, wait_max, until));
+    let watching = tokio::spawn(observer::events(pool, name, after, count, wait_max));
     let browser = shopper::browser()?;
     let count = u32::try_from(waiting.len())?.max(1);
     let mut coming = JoinSet::new();
@@ -197,7 +196,6 @@ async fn shop(
     }
     let returned = coming.join_all().await;
     let seen = watching.await??;
-    trigger.trigger();
     Ok((returned, seen))
 }
 

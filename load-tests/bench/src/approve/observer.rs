@@ -9,7 +9,7 @@ use contracts::Position;
 use deadpool_postgres::Pool;
 use event_feed::{FeedReader, Filter, FollowOptions, SafePosition};
 use service_kit::clock::{Clock as _, SystemClock};
-use service_kit::shutdown::Shutdown;
+use service_kit::shutdown::{self, Shutdown};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -54,8 +54,8 @@ pub(crate) async fn events(
     mut after: Position,
     count: usize,
     wait_max: Duration,
-    shutdown: Shutdown,
 ) -> Result<HashMap<Uuid, Seen>, BoxError> {
+    let (trigger, shutdown) = shutdown::pair();
     let options = FollowOptions {
         poll_min: LOOK_PAUSE,
         poll_max: LOOK_PAUSE,
@@ -85,6 +85,8 @@ pub(crate) async fn events(
         Ok(read) => read?,
         Err(_elapsed) => tracing::warn!(seen = seen.len(), count, "not all were seen in time"),
     }
+    trigger.trigger();
+    follower.stopped().await;
     Ok(seen)
 }
 

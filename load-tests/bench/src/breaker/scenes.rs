@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use kakaopay_sim::{Fault, FaultRule, FaultScript, Operation, When};
 use reqwest::StatusCode;
 use service_kit::clock::{Clock as _, SystemClock};
-use service_kit::shutdown::Shutdown;
 use service_kit::telemetry;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -66,9 +65,9 @@ pub(super) async fn flaky(stage: &Arc<Stage>, arguments: Arguments) -> Result<Fl
     let (opened_before, after) = (times_opened(), observer::end_of_log(&stage.pool).await?);
     let mut street = JoinSet::new();
     for _ in 0..arguments.shoppers {
-        let stage = Arc::clone(stage);
+        let (stage, token) = (Arc::clone(stage), stage.admit().await?);
         street.spawn(async move {
-            let (browser, token) = (shopper::browser()?, stage.admit().await?);
+            let browser = shopper::browser()?;
             let (mut came_back, mut told_unavailable) = (0, 0);
             for _ in 0..arguments.checkouts {
                 let order = shopper::place_order(&stage, &browser, &token).await?;
@@ -220,8 +219,7 @@ async fn seen(
     after: contracts::Position,
     count: usize,
 ) -> Result<usize, BoxError> {
-    let (pool, shutdown) = (stage.pool.clone(), Shutdown::never());
-    let seen = observer::events(pool, name, after, count, PATIENCE, shutdown).await?;
+    let seen = observer::events(stage.pool.clone(), name, after, count, PATIENCE).await?;
     Ok(seen.len())
 }
 
