@@ -94,7 +94,10 @@ async fn a_commit_between_snapshot_and_scan_is_missed_by_the_one_statement_reade
     // Its snapshot is taken while `early` is not committed; its scan comes after.
     let reading =
         tokio::spawn(async move { (read_in_one_slow_statement(&reader, 0, GATE).await, reader) });
-    let waits = "select 1 from pg_locks where objid = 4711 and not granted";
+    // Locks are seen across databases, and other tests run beside this one.
+    let waits = "select 1 from pg_locks l join pg_stat_activity a using (pid) \
+                 where l.locktype = 'advisory' and not l.granted \
+                 and a.datname = current_database()";
     eventually(SOON, || async { keeper.query_opt(waits, &[]).await.unwrap() }).await;
     transaction.commit().await.unwrap();
     let late = append(&slow, "quick", 0, 1).await.unwrap()[0];

@@ -64,10 +64,17 @@ impl World {
 
     /// Returns the backend that waits at the gate, once one does.
     async fn arrived_at_gate(&self) -> i32 {
-        let look = "select pid from pg_locks where locktype = 'advisory' and not granted \
-                    and objid = 4711 limit 1";
+        self.waiter("advisory").await
+    }
+
+    /// Returns a backend of this database that waits for a lock of this kind, once one does.
+    /// Locks are seen across databases, and other tests run beside this one.
+    async fn waiter(&self, kind: &str) -> i32 {
+        let look = "select l.pid from pg_locks l join pg_stat_activity a using (pid) \
+                    where l.locktype = $1 and not l.granted and a.datname = current_database() \
+                    limit 1";
         eventually(SOON, || async {
-            self.keeper.query_opt(look, &[]).await.unwrap().map(|row| row.get(0))
+            self.keeper.query_opt(look, &[&kind]).await.unwrap().map(|row| row.get(0))
         })
         .await
     }
@@ -112,8 +119,7 @@ async fn a_commit_still_under_way_is_waited_for() {
     world.proxy.cut().await;
     world.proxy.pass().await;
     // The second hearing waits at the primary key for the first.
-    let waits = "select 1 from pg_locks where locktype = 'transactionid' and not granted";
-    eventually(SOON, || async { world.keeper.query_opt(waits, &[]).await.unwrap() }).await;
+    world.waiter("transactionid").await;
     world.open_gate().await;
 
     let recorded = dispatched.await.unwrap().unwrap();
@@ -168,8 +174,7 @@ async fn a_stream_that_another_took_in_the_meantime_is_decided_again() {
     let (client, id) = (world.database.client().await, world.id.to_string());
     // Waits at the primary key for ours, and goes first when ours dies.
     let rival = tokio::spawn(async move { client.execute(rival, &[&id]).await });
-    let waits = "select 1 from pg_locks where locktype = 'transactionid' and not granted";
-    eventually(SOON, || async { world.keeper.query_opt(waits, &[]).await.unwrap() }).await;
+    world.waiter("transactionid").await;
     world.terminate(first).await;
     eventually(SOON, || async {
         let pid = world.arrived_at_gate().await;
