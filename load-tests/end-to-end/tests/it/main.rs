@@ -2,8 +2,8 @@
 
 mod bad_network;
 mod chaos;
-mod graceful_end;
 mod demo;
+mod graceful_end;
 mod one_charge;
 mod postgres_restarts;
 mod redis_away;

@@ -49,6 +49,21 @@ where
     eventually(PATIENCE, || async { attempt().await.ok() }).await
 }
 
+/// A whole visit of somebody who tries again whatever fails; answers when the order is paid.
+pub(crate) async fn visit(at: &Addresses, kind: &str) -> (Shopper, Order) {
+    let shopper = patiently(|| shopper(at)).await;
+    let order = patiently(|| order(&shopper, kind)).await;
+    pay_patiently(&shopper, &order).await;
+    (shopper, order)
+}
+
+/// Pays an order, trying again whatever fails.
+pub(crate) async fn pay_patiently(shopper: &Shopper, order: &Order) {
+    let page = patiently(|| shopper.open_pay_page(order)).await;
+    patiently(|| shopper.approve_on(&page)).await;
+    patiently(|| shopper.wait_for_status(order, "PAID")).await;
+}
+
 /// Waits until the gateway has moved the money of `order`.
 pub(crate) async fn is_charged(world: &World, order: &Order) {
     eventually(CHARGE_WAIT_MAX, || async {
@@ -66,12 +81,22 @@ pub(crate) async fn is_paid_once(world: &World, shopper: &Shopper, order: &Order
 
 /// The types of an order's events, in their order, as the database at `url` has them.
 pub(crate) async fn history(url: &str, order: &Order) -> Vec<String> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
     let statement = "select e.event_type from events e
                      where e.aggregate_type = 'order' and e.aggregate_id = $1 order by e.sequence";
-    let rows = client.query(statement, &[&order.id]).await.unwrap();
+    let rows = database(url).await.query(statement, &[&order.id]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// How often an event stands in the whole log of the database at `url`.
+pub(crate) async fn count(url: &str, event: &str) -> usize {
+    let statement = "select 1 from events e where e.event_type = $1";
+    database(url).await.query(statement, &[&event]).await.unwrap().len()
+}
+
+async fn database(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }
 
 /// How often `event` stands in an order's history.
