@@ -22,6 +22,7 @@ use postgres_es::PostgresEventRepository;
 use service_kit::config::Secret;
 use service_kit::pools::{self, PoolSettings};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::append::{Append, Outcome, StoredReceipt};
@@ -156,7 +157,12 @@ impl PgEventStore {
 
     pub(crate) async fn load<A: EventSourced>(&self, id: Uuid) -> Result<Vec<A::Body>, StoreError> {
         let stream = id.to_string();
-        let stored = self.0.repository.get_events::<A>(&stream).await.map_err(unreadable)?;
+        // The server's own limit is no use when its answer does not arrive.
+        let reading = self.0.repository.get_events::<A>(&stream);
+        let stored = timeout(call::ANSWER_WAIT_MAX, reading)
+            .await
+            .map_err(|elapsed| StoreError::Unavailable(Box::new(elapsed)))?
+            .map_err(unreadable)?;
         let mut bodies = Vec::with_capacity(stored.len());
         for (expected, event) in (1..).zip(stored) {
             if event.sequence != expected {

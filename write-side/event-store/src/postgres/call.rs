@@ -17,8 +17,9 @@ use crate::error::{AppendError, StoreError};
 use super::json_text::JsonText;
 
 /// Longest wait for an answer. Above every statement timeout in use: the server gives up first, and
-/// says so.
-pub(super) const ANSWER_WAIT_MAX: Duration = Duration::from_secs(15);
+/// says so. With the wait for a connection and the questions about a lost answer still below the
+/// time that a server lets requests finish in (`service_kit::http::DRAIN_WAIT_MAX`).
+pub(super) const ANSWER_WAIT_MAX: Duration = Duration::from_secs(7);
 
 /// SQLSTATEs of our schema; `V001__event_log.sql` raises them.
 const VERSION_CONFLICT: &str = "PV001";
@@ -36,10 +37,14 @@ pub(super) enum Failure {
     Lost(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Sends `append` once.
-pub(super) async fn append(pool: &Pool, append: &Append) -> Result<Outcome, Failure> {
+/// Sends `append` once and waits for the answer for at most `wait_max`.
+pub(super) async fn append(
+    pool: &Pool,
+    append: &Append,
+    wait_max: Duration,
+) -> Result<Outcome, Failure> {
     let client = client(pool).await.map_err(Failure::NotSent)?;
-    match timeout(ANSWER_WAIT_MAX, send(&client, append)).await {
+    match timeout(wait_max, send(&client, append)).await {
         Ok(Ok(row)) => outcome(&row, append),
         Ok(Err(error)) => Err(failure(client, error)),
         Err(elapsed) => {

@@ -10,7 +10,7 @@ use crate::append::{Append, Outcome};
 use crate::error::{AppendError, StoreError};
 use crate::metrics::LOST_ANSWERS;
 
-use super::call::{self, Failure};
+use super::call::{self, ANSWER_WAIT_MAX, Failure};
 
 /// How long a lost answer is asked for before the outcome is called unknown.
 const RESOLVE_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ impl Single {
 
     /// Sends `append` and, if need be, finds out what became of it.
     pub(super) async fn append(&self, append: &Append) -> Result<Outcome, AppendError> {
-        match call::append(&self.pool, append).await {
+        match call::append(&self.pool, append, ANSWER_WAIT_MAX).await {
             Ok(outcome) => Ok(outcome),
             Err(Failure::Refused(error)) => Err(error),
             Err(Failure::NotSent(error)) => Err(AppendError::Store(error)),
@@ -51,8 +51,13 @@ impl Single {
     /// it at the primary key. Nothing is guessed.
     pub(super) async fn resolve(&self, append: &Append) -> Result<Outcome, AppendError> {
         let started = Instant::now();
-        while started.elapsed() < RESOLVE_WAIT_MAX {
-            match call::append(&self.pool, append).await {
+        loop {
+            // A network that hangs must not make one question last longer than all may.
+            let left = RESOLVE_WAIT_MAX.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(found("unknown", AppendError::Store(StoreError::OutcomeUnknown)));
+            }
+            match call::append(&self.pool, append, left).await {
                 Ok(Outcome::Replayed(stored)) if stored.command_id == append.command_id => {
                     return Ok(found("committed", Outcome::Written(stored.positions)));
                 }
@@ -72,7 +77,6 @@ impl Single {
             }
             SystemClock.sleep(RESOLVE_PAUSE).await;
         }
-        Err(found("unknown", AppendError::Store(StoreError::OutcomeUnknown)))
     }
 
     async fn own_positions(&self, append: &Append) -> Result<Vec<Position>, StoreError> {
