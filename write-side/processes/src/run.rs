@@ -29,7 +29,8 @@ use crate::gateway::PaymentGateway;
 use crate::gateway::kakaopay::{KakaoPayGateway, KakaoPayParts};
 use crate::gateway::lane::{Lane, LanePolicy};
 use crate::metrics;
-use crate::reactions::{ExpiryIndex, PaidOrders, Reactor};
+use crate::reactions::{ExpiryIndex, PaidOrders, PaymentIndex, Reactor};
+use crate::reconcile::{Pace, Reconciler};
 use crate::relay::deliver::Delivery;
 use crate::relay::{Carrier, Relay, Rows, WakeUp};
 use crate::schedule::{self, Jobs};
@@ -40,12 +41,15 @@ const SERVICE: &str = "worker";
 const CACHE_ENTRIES: u64 = 2_000;
 /// Connections of the event store: its appends and loads take about a millisecond, and calls of the
 /// gateway wait without one.
-const APPEND_CONNECTIONS: usize = 3;
+const APPEND_CONNECTIONS: usize = 4;
 const LOAD_CONNECTIONS: u32 = 2;
 
 /// Longest time until the relay hears of an event: shoppers wait for it, and a look costs a tenth of
 /// a millisecond.
 const HINT_PAUSE_MAX: Duration = Duration::from_millis(20);
+
+/// Connections of a reconciliation on demand, beside the event store's.
+const RECONCILE_CONNECTIONS: usize = 3;
 
 /// Why `worker` did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -129,24 +133,51 @@ pub async fn run_on(
     let waking = wake_on_events(follower.safe(), wake_up, shutdown.clone());
     let watching = Relay::watch(parts.rows.clone(), Arc::clone(&parts.clock), shutdown.clone());
     let paid = reactor.clone().run(parts.paid_orders(), shutdown.clone());
-    let expiry = reactor.run(ExpiryIndex, shutdown.clone());
+    let expiry = reactor.clone().run(ExpiryIndex, shutdown.clone());
+    let payments = reactor.run(PaymentIndex, shutdown.clone());
     let jobs = parts.jobs(shutdown.clone());
+    let reconciler = parts.reconciler(shutdown.clone());
     let relay = parts.relay(&config);
     let ended = tokio::join!(
         relay.run(shutdown.clone()),
         paid,
         expiry,
+        payments,
         waking,
         watching,
-        ending_all(&trigger, schedule::run(jobs, shutdown.clone())),
+        ending_all(&trigger, schedule::run(jobs, reconciler, shutdown.clone())),
         ending_all(&trigger, serve(SERVICE, ops, routes, shutdown)),
         follower.stopped(),
     );
-    let (_drained, (), (), (), (), scheduled, served, ()) = ended;
+    let (_drained, (), (), (), (), (), scheduled, served, ()) = ended;
     scheduled?;
     served?;
     tracing::info!("worker stopped");
     Ok(())
+}
+
+/// What holds our books against the gateway's that the configuration describes, on connections of
+/// its own.
+///
+/// # Errors
+/// A setting cannot be used.
+pub fn reconciler(config: &WorkerConfig, shutdown: Shutdown) -> Result<Reconciler, WorkerError> {
+    let clock: SharedClock = SystemClock::shared();
+    let settings =
+        PoolSettings { size_max: RECONCILE_CONNECTIONS, ..PoolSettings::named("worker-reconcile") };
+    let pool = pools::postgres(&config.database_url, &settings)?;
+    let sizes =
+        StoreSizes { append_connections: 1, load_connections: 2, ..StoreSizes::default() };
+    let store = PgEventStore::open(&config.database_url, sizes)?;
+    let options = ExecutorOptions { cache_entries: 0, ..ExecutorOptions::default() };
+    Ok(Reconciler {
+        pool,
+        orders: Executor::new(store, options),
+        gateway: gateway(config, &clock)?,
+        clock,
+        pace: Pace::default(),
+        shutdown,
+    })
 }
 
 /// The gateway that the configuration describes.
@@ -167,6 +198,24 @@ pub fn gateway(
         })?;
         Ok::<_, WorkerError>(Lane::new(class, client, lane, Arc::clone(clock)))
     };
+    let (one_time, recurring) = merchants(config)?;
+    Ok(Arc::new(KakaoPayGateway::new(KakaoPayParts {
+        checkout: lane("checkout", policy.checkout)?,
+        charge: lane("charge", policy.charge)?,
+        look_up: lane("look_up", policy.look_up)?,
+        one_time,
+        recurring,
+        return_urls: ReturnUrls::new(&config.return_url_key, &config.public_base_url)?,
+        pepper: Pepper::new(&config.digest_pepper)?,
+        clock: Arc::clone(clock),
+    })))
+}
+
+/// The merchant codes for payments made once and for recurring ones.
+///
+/// # Errors
+/// A code or its key cannot be used.
+pub(crate) fn merchants(config: &WorkerConfig) -> Result<(Merchant, Merchant), ConfigError> {
     let one_time = (
         "KAKAOPAY_CID_ONE_TIME",
         &config.kakaopay_cid_one_time,
@@ -177,16 +226,7 @@ pub fn gateway(
         &config.kakaopay_cid_recurring,
         config.kakaopay_cid_recurring_secret.as_ref(),
     );
-    Ok(Arc::new(KakaoPayGateway::new(KakaoPayParts {
-        checkout: lane("checkout", policy.checkout)?,
-        charge: lane("charge", policy.charge)?,
-        look_up: lane("look_up", policy.look_up)?,
-        one_time: merchant(one_time)?,
-        recurring: merchant(recurring)?,
-        return_urls: ReturnUrls::new(&config.return_url_key, &config.public_base_url)?,
-        pepper: Pepper::new(&config.digest_pepper)?,
-        clock: Arc::clone(clock),
-    })))
+    Ok((merchant(one_time)?, merchant(recurring)?))
 }
 
 fn merchant(
@@ -263,6 +303,17 @@ impl Parts {
             store: Arc::clone(&self.store),
             orders: self.orders.clone(),
             clock: Arc::clone(&self.clock),
+            shutdown,
+        }
+    }
+
+    fn reconciler(&self, shutdown: Shutdown) -> Reconciler {
+        Reconciler {
+            pool: self.pool.clone(),
+            orders: self.orders.clone(),
+            gateway: Arc::clone(&self.gateway),
+            clock: Arc::clone(&self.clock),
+            pace: Pace::default(),
             shutdown,
         }
     }

@@ -97,9 +97,9 @@ impl Combiner {
 
 impl Writer {
     async fn run(self, mut queue: mpsc::Receiver<Ticket>) {
-        let mut tickets = Vec::with_capacity(PACK_MAX);
+        let mut tickets = Vec::new();
         while queue.recv_many(&mut tickets, PACK_MAX).await != 0 {
-            let pack: Vec<Ticket> = tickets.drain(..).collect();
+            let pack = std::mem::take(&mut tickets);
             if pack.len() == 1 {
                 self.each_alone(pack);
                 continue;
