@@ -38,6 +38,11 @@ use stage::Stage;
 /// How long after the gateway's time an approval counts as lost.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Settings of the services on top of their defaults: few connections, which is what this measures.
+/// The command API opens three times its number, the worker its own and those of its event store.
+const LEAN: [(&str, &str); 2] =
+    [("CHECKOUT_DATABASE_CONNECTIONS", "3"), ("WORKER_DATABASE_CONNECTIONS", "4")];
+
 /// How many shoppers, how slow a gateway.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {
@@ -86,7 +91,10 @@ struct Round {
 /// # Errors
 /// A service does not start, or a shopper cannot be prepared.
 pub async fn run(arguments: Arguments) -> Result<(), BoxError> {
-    let stage = Arc::new(Stage::open(&arguments.settings).await?);
+    let mut settings: Vec<(String, String)> =
+        LEAN.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    settings.extend(arguments.settings.iter().cloned());
+    let stage = Arc::new(Stage::open(&settings).await?);
     line(
         "shoppers  round  p50 ms  p99 ms  max ms  recorded p99  failed  at gateway  connections  MiB",
     );
@@ -117,7 +125,7 @@ pub async fn run(arguments: Arguments) -> Result<(), BoxError> {
             "latency_ms": arguments.latency_ms,
             "ramp_ms": arguments.ramp_ms,
             "rounds": arguments.rounds,
-            "settings": arguments.settings.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>(),
+            "settings": settings.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>(),
             "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
             "versions": { "postgresql": version },
         })
