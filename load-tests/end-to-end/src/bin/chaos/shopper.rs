@@ -72,6 +72,16 @@ struct Placed<'p> {
     total: i64,
 }
 
+/// What asking for a payment page came to.
+enum Page {
+    /// Its address.
+    Open(String),
+    /// The attempt was declined or abandoned.
+    Ended,
+    /// An earlier payment has not ended yet, or has paid the order.
+    UnderWay,
+}
+
 impl Street {
     /// Notes something that no shopper expects.
     pub(crate) fn trouble(&self, what: String) {
@@ -192,8 +202,18 @@ impl Street {
     async fn pay(&self, account: &mut Account, order: &Placed<'_>) -> Result<String, Failure> {
         let mut leaves = order.plan.course == Course::LeavesAndPays;
         for attempt in 1..=ATTEMPTS_MAX {
-            let Some(page) = self.open_page(account, order, attempt).await? else {
-                continue;
+            let page = match self.open_page(account, order, attempt).await? {
+                Page::Open(page) => page,
+                Page::Ended => continue,
+                Page::UnderWay => {
+                    self.browser.pause(LOOK_PAUSE * 4).await;
+                    let status =
+                        self.outcome(account, order, |status| !OPEN.contains(&status)).await?;
+                    if status != "DECLINED" {
+                        return Ok(status);
+                    }
+                    continue;
+                }
             };
             if order.plan.course == Course::WalksAway {
                 return Ok("AWAITING_PAYMENT".to_owned());
@@ -214,8 +234,11 @@ impl Street {
             if !returned {
                 return Ok("CANCELLED".to_owned());
             }
-            if order.plan.course == Course::CallsOffWhilePaying {
-                self.call_off(account, order, "while").await?;
+            let is_called_off = order.plan.course == Course::CallsOffWhilePaying
+                && self.call_off(account, order, "while").await?;
+            if is_called_off {
+                // Paid already: all of it is on its way back, and nothing is left to ask for.
+                return Ok("CANCELLED".to_owned());
             }
             let status = self.outcome(account, order, |status| !OPEN.contains(&status)).await?;
             if status != "DECLINED" {
@@ -225,13 +248,13 @@ impl Street {
         Ok("DECLINED".to_owned())
     }
 
-    /// The address of the payment page; `None` when this attempt was declined or abandoned.
+    /// Asks for a payment page until there is an answer.
     async fn open_page(
         &self,
         account: &mut Account,
         order: &Placed<'_>,
         attempt: u32,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Page, Failure> {
         let url = format!("{}/api/orders/{}/payment", self.world.checkout, order.id);
         let key = self.key(order.plan, &format!("pay/{attempt}"));
         let begun = Instant::now();
@@ -240,15 +263,17 @@ impl Street {
             match answer.status {
                 StatusCode::OK => {
                     self.step();
-                    return answer.needs("/nextRedirectPcUrl").map(Some);
+                    return answer.needs("/nextRedirectPcUrl").map(Page::Open);
                 }
                 StatusCode::ACCEPTED if begun.elapsed() < PAGE_WAIT_MAX => {
                     self.browser.pause(LOOK_PAUSE).await;
                 }
                 _ if ENDED.contains(&answer.code()) => {
                     self.step();
-                    return Ok(None);
+                    return Ok(Page::Ended);
                 }
+                // The history that the shopper looked at was a moment old.
+                StatusCode::CONFLICT => return Ok(Page::UnderWay),
                 status => return Err(format!("asking to pay: {status} {}", answer.body).into()),
             }
         }
