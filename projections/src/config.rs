@@ -11,9 +11,9 @@ use service_kit::telemetry::LogFormat;
 /// Events of one batch when nothing else is asked for. A batch of this size takes about 50 ms;
 /// smaller ones follow when it takes longer.
 const BATCH_EVENTS_DEFAULT: u32 = 500;
-/// Database connections when nothing else is asked for: two for each of five projections, one for
+/// Database connections when nothing else is asked for: two for each of six projections, one for
 /// the watcher of the log, one to spare.
-const CONNECTIONS_DEFAULT: usize = 12;
+const CONNECTIONS_DEFAULT: usize = 14;
 /// Longest statement of a live batch. A rebuild's own statements (indexes) have no limit.
 const STATEMENT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for a connection.
@@ -30,7 +30,7 @@ pub struct ProjectorConfig {
     pub ops_listen: Option<SocketAddr>,
     /// `PROJECTOR_BATCH_EVENTS_MAX`: events folded per transaction, 1 to 20,000; 500 when unset.
     pub batch_events_max: u32,
-    /// `PROJECTOR_DATABASE_CONNECTIONS`: most connections at once, 3 to 100; 12 when unset.
+    /// `PROJECTOR_DATABASE_CONNECTIONS`: most connections at once, 3 to 100; 14 when unset.
     pub database_connections_max: usize,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,

@@ -6,6 +6,7 @@ pub mod item_by_category;
 pub mod item_detail;
 mod listing;
 pub mod order_history;
+pub mod payment_ledger;
 #[cfg(test)]
 mod tests;
 mod written;
@@ -18,12 +19,13 @@ use crate::working::{Model, Of};
 pub const ALL_CATEGORIES: &str = "ALL";
 
 /// Every read model, in the order in which they are shown.
-pub(crate) static MODELS: [&dyn Model; 5] = [
+pub(crate) static MODELS: [&dyn Model; 6] = [
     &Of::<item_by_category::ItemByCategory>(PhantomData),
     &Of::<item_detail::ItemDetail>(PhantomData),
     &Of::<category_totals::CategoryTotals>(PhantomData),
     &Of::<cart_view::CartView>(PhantomData),
     &Of::<order_history::OrderHistory>(PhantomData),
+    &Of::<payment_ledger::PaymentLedger>(PhantomData),
 ];
 
 /// The read model with this name.

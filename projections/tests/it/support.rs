@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Every table of the read models, without its version, with the columns that folds write.
-pub(crate) const TABLES: [(&str, &[&str]); 5] = [
+pub(crate) const TABLES: [(&str, &[&str]); 6] = [
     (
         "item_by_category",
         &["item_by_category", "item_search", "item_by_category_item", "item_by_category_order"],
@@ -25,6 +25,7 @@ pub(crate) const TABLES: [(&str, &[&str]); 5] = [
     ("category_totals", &["category_totals", "category_totals_item"]),
     ("cart_view", &["cart_view"]),
     ("order_history", &["order_history"]),
+    ("payment_ledger", &["payment_ledger", "payment_ledger_order"]),
 ];
 
 /// A database with a log that the test writes.
