@@ -86,7 +86,10 @@ async fn a_yes_that_comes_while_postgres_is_away_is_one_charge_and_a_paid_order(
     let world = world.with("DATABASE_URL", through);
     let shop = world.start_shop().await;
     for trouble in TROUBLES {
-        let (shopper, order, page) = about_to_pay(&shop.at).await;
+        // Right after the last trouble a broken connection or two is still met.
+        let shopper = patiently(|| shopper(&shop.at)).await;
+        let order = patiently(|| order(&shopper, "one-off")).await;
+        let page = patiently(|| shopper.open_pay_page(&order)).await;
         let held = FaultScript::of(Operation::Approve, When::Always, Fault::CommitThenHold);
         world.kakaopay.set_faults(held);
         shopper.approve_on(&page).await.unwrap();
