@@ -55,7 +55,8 @@ impl PlacedOrder {
         }
     }
 
-    fn terms(&self, attempt: &Attempt) -> PaymentTerms {
+    /// How `attempt` is known to the gateway and what it is worth: the same in every call about it.
+    pub fn terms(&self, attempt: &Attempt) -> PaymentTerms {
         PaymentTerms {
             user_id: self.user_id,
             attempt: attempt.number,
