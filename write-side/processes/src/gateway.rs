@@ -104,6 +104,8 @@ pub struct Capabilities {
     pub tells_billing_status: bool,
     /// Repeats the recurring key in a look-up, so that a lost approval does not lose the key.
     pub looks_up_billing_key: bool,
+    /// Tells us by itself when a payment changes. A hint at most: what it says is looked up.
+    pub sends_webhooks: bool,
 }
 
 /// Asks for a payment page.

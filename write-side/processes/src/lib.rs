@@ -2,23 +2,27 @@
 //! that moment.
 //!
 //! [`relay`] carries out what events ask of the payment gateway behind [`gateway`] and is the only
-//! part of the shop that calls it. [`reactions`] turn events into commands. [`schedule`] does what
-//! is due. All of them may die at any point and run on several machines at once: what they do is
-//! found in the database, and doing it twice changes nothing. [`operator`] is the way in for people.
+//! part of the shop that has it move money. [`reactions`] turn events into commands. [`schedule`]
+//! does what is due. [`reconcile`] holds our books against the gateway's. All of them may die at any
+//! point and run on several machines at once: what they do is found in the database, and doing it
+//! twice changes nothing. [`operator`] is the way in for people.
 
 pub mod breaker;
 pub mod config;
+mod dry_check;
 mod failpoints;
 pub mod gateway;
 pub mod metrics;
 pub mod operator;
 pub mod reactions;
+pub mod reconcile;
 pub mod relay;
 mod run;
 pub mod schedule;
 
 pub use config::{GatewayPolicy, WorkerConfig};
+pub use dry_check::{CheckedStep, check_kakaopay};
 #[cfg(feature = "failpoints")]
 pub use failpoints::configure as configure_failpoints;
 pub use relay::WakeUp;
-pub use run::{WorkerError, gateway, run, run_on};
+pub use run::{WorkerError, gateway, reconciler, run, run_on};

@@ -1,11 +1,15 @@
-//! The `worker` process: `run` works until told to stop; `outbox …` and `parked …` are for operators.
+//! The `worker` process: `run` works until told to stop; everything else is for
+//! operators.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use chrono::NaiveDate;
 use clap::{Parser, Subcommand};
 use processes::WorkerConfig;
 use processes::operator::{Intervention, Operator, OperatorError, RowView};
+use processes::reconcile::table::{self, days};
+use processes::reconcile::{Span, open_differences};
 use service_kit::clock::{Clock, SystemClock};
 use service_kit::config::{Settings, environment};
 use service_kit::pools::{self, PoolSettings};
@@ -26,7 +30,7 @@ Variables: DATABASE_URL, KAKAOPAY_BASE_URL, KAKAOPAY_SECRET_KEY, PUBLIC_BASE_URL
 MASTER_KEY, DIGEST_PEPPER; optional: KAKAOPAY_CID_ONE_TIME[_SECRET], KAKAOPAY_CID_RECURRING[_SECRET],
 WORKER_OPS_LISTEN, WORKER_DATABASE_CONNECTIONS, KAKAOPAY_CONNECT_TIMEOUT_MS, KAKAOPAY_CALL_TIMEOUT_MS,
 KAKAOPAY_{CHECKOUT,CHARGE,LOOK_UP}_CALLS_MAX, RELAY_ROWS_MAX, RELAY_POLL_MS, RELAY_LEASE_MS, LOG_FORMAT.
-`outbox` and `parked` need DATABASE_URL alone.";
+`outbox`, `parked` and `differences` need DATABASE_URL alone.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -40,11 +44,40 @@ enum Command {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// Compares approved payments with KakaoPay's books, ours | theirs; fails unless all agree.
+    Reconcile {
+        /// The first day, by Korean time.
+        #[arg(long)]
+        from: NaiveDate,
+        /// The last day, included.
+        #[arg(long)]
+        to: NaiveDate,
+        /// Prints a JSON object a payment, and one with the sums at the end.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists differences from KakaoPay's books that are still open, as JSON.
+    Differences {
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Asks KakaoPay whether the settings would work; opens and moves nothing.
+    Kakaopay {
+        #[command(subcommand)]
+        command: KakaopayCommand,
+    },
     /// Looks at events that reactions set aside, or has one handled once more.
     Parked {
         #[command(subcommand)]
         command: ParkedCommand,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum KakaopayCommand {
+    /// Looks up a payment that cannot exist: tells a good key from a bad one.
+    Check,
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,11 +142,15 @@ enum OutboxCommand {
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().command.unwrap_or(Command::Run) {
         Command::Run => return run().await,
-        Command::Outbox { command, json } => outbox(command, json).await,
-        Command::Parked { command } => parked(command).await,
+        Command::Outbox { command, json } => outbox(command, json).await.map(|()| true),
+        Command::Parked { command } => parked(command).await.map(|()| true),
+        Command::Reconcile { from, to, json } => reconcile(days(from, to), json).await,
+        Command::Differences { limit } => differences(limit).await.map(|()| true),
+        Command::Kakaopay { command: KakaopayCommand::Check } => check().await,
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             telemetry::init("worker", LogFormat::Text);
             tracing::error!(error = &*error as &dyn std::error::Error, "nothing was done");
@@ -161,6 +198,62 @@ fn operator() -> Result<Operator, Failure> {
     let url = Settings::new(environment()).secret("DATABASE_URL")?;
     let settings = PoolSettings { size_max: 1, ..PoolSettings::named("worker-operator") };
     Ok(Operator::new(pools::postgres(&url, &settings)?))
+}
+
+/// Whether everything agrees.
+async fn reconcile(span: Span, json: bool) -> Result<bool, Failure> {
+    /// Payments between two lines of progress.
+    const PROGRESS_STEP: u64 = 100;
+    let config = WorkerConfig::load(environment())?;
+    let reconciler = processes::reconciler(&config, shutdown::on_signals()?)?;
+    reconciler.update_index().await?;
+    let (mut out, mut done, mut written) = (io::stdout(), 0_u64, Ok(()));
+    if !json {
+        table::head(&mut out)?;
+    }
+    let compared = reconciler.compare(span, |compared| {
+        done += 1;
+        if done.is_multiple_of(PROGRESS_STEP) {
+            // Nobody may be looking; the report is what counts.
+            drop(writeln!(io::stderr(), "{done} payments compared"));
+        }
+        if written.is_ok() {
+            written = if json {
+                serde_json::to_writer(&mut out, compared)
+                    .map_err(io::Error::from)
+                    .and_then(|()| writeln!(out))
+            } else {
+                table::line(&mut out, compared)
+            };
+        }
+    });
+    let summary = compared.await?;
+    written?;
+    if json {
+        writeln!(out, "{}", serde_json::to_string(&summary)?)?;
+    } else {
+        table::foot(&mut out, &summary)?;
+    }
+    Ok(summary.is_clean())
+}
+
+async fn differences(limit: u32) -> Result<(), Failure> {
+    let url = Settings::new(environment()).secret("DATABASE_URL")?;
+    let settings = PoolSettings { size_max: 1, ..PoolSettings::named("worker-operator") };
+    let open = open_differences(&pools::postgres(&url, &settings)?, limit).await?;
+    writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&open)?)?;
+    Ok(())
+}
+
+/// Whether every check was passed.
+async fn check() -> Result<bool, Failure> {
+    let steps = processes::check_kakaopay(&WorkerConfig::load(environment())?).await?;
+    let mut out = io::stdout();
+    for step in &steps {
+        let mark = if step.is_ok { "ok" } else { "WRONG" };
+        writeln!(out, "{mark:<6} {:<15} {}", step.name, step.found)?;
+    }
+    Ok(steps.iter().all(|step| step.is_ok))
 }
 
 async fn parked(command: ParkedCommand) -> Result<(), Failure> {

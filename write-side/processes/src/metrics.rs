@@ -42,6 +42,10 @@ pub const REACTIONS_FAILED: &str = "reactions_failed_total";
 pub const SCHEDULE_RUNS: &str = "schedule_runs_total";
 /// Unpaid orders that the schedule expired.
 pub const ORDERS_EXPIRED: &str = "schedule_orders_expired_total";
+/// Payments held against the gateway's books, by verdict; `looked_up` for those without outcome.
+pub const RECONCILED: &str = "reconciled_payments_total";
+/// Differences between the gateway's books and ours, by kind. Every one is an alarm.
+pub const RECONCILE_DIFFERENCES: &str = "reconcile_differences_total";
 
 /// Gives every metric its unit and help; called once by `run`.
 pub fn describe() {
@@ -63,6 +67,8 @@ pub fn describe() {
     describe_counter!(REACTIONS_FAILED, Unit::Count, "failures of reactions, to be tried again");
     describe_counter!(SCHEDULE_RUNS, Unit::Count, "runs of scheduled jobs");
     describe_counter!(ORDERS_EXPIRED, Unit::Count, "unpaid orders expired");
+    describe_counter!(RECONCILED, Unit::Count, "payments held against the gateway's books");
+    describe_counter!(RECONCILE_DIFFERENCES, Unit::Count, "differences from the gateway's books");
 }
 
 pub(crate) fn gateway_call(operation: &'static str, result: &'static str, took: Duration) {
@@ -129,4 +135,12 @@ pub(crate) fn schedule_run(job: &'static str, result: &'static str) {
 
 pub(crate) fn orders_expired(orders: u64) {
     counter!(ORDERS_EXPIRED).increment(orders);
+}
+
+pub(crate) fn reconciled(verdict: &'static str) {
+    counter!(RECONCILED, "verdict" => verdict).increment(1);
+}
+
+pub(crate) fn reconcile_difference(kind: &'static str) {
+    counter!(RECONCILE_DIFFERENCES, "kind" => kind).increment(1);
 }

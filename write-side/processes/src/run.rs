@@ -166,8 +166,7 @@ pub fn reconciler(config: &WorkerConfig, shutdown: Shutdown) -> Result<Reconcile
     let settings =
         PoolSettings { size_max: RECONCILE_CONNECTIONS, ..PoolSettings::named("worker-reconcile") };
     let pool = pools::postgres(&config.database_url, &settings)?;
-    let sizes =
-        StoreSizes { append_connections: 1, load_connections: 2, ..StoreSizes::default() };
+    let sizes = StoreSizes { append_connections: 1, load_connections: 2, ..StoreSizes::default() };
     let store = PgEventStore::open(&config.database_url, sizes)?;
     let options = ExecutorOptions { cache_entries: 0, ..ExecutorOptions::default() };
     Ok(Reconciler {

@@ -20,12 +20,22 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use uuid::Uuid;
 
 use crate::metrics;
+use crate::reconcile::{Reconciler, Span};
 use crate::relay::with_causes;
 
 /// Every minute: unpaid orders whose time is over.
 const EXPIRE_ORDERS: &str = "0 * * * * *";
 /// Twice an hour, away from the full hour: receipts and outbox rows that nobody asks for again.
 const CLEAN_UP: &str = "30 17,47 * * * *";
+/// Every minute, away from the full one: payments whose outcome is overdue.
+const LOOK_UP_PENDING: &str = "25 * * * * *";
+/// Every night at 03:40 in Korea, away from the banks' maintenance around midnight: a sample of the
+/// last days' payments.
+const COMPARE_SAMPLE: &str = "0 40 18 * * *";
+/// Payments compared in a night: under a minute of questions at the usual pace.
+const SAMPLE_MAX: u32 = 500;
+/// The days that the sample is drawn from.
+const SAMPLE_SPAN: TimeDelta = TimeDelta::days(7);
 /// Orders expired per round trip.
 const EXPIRE_BATCH_MAX: i64 = 200;
 /// Rows removed by one statement: short enough to hold nobody up.
@@ -192,7 +202,11 @@ const fn is_over(status: OrderStatus) -> bool {
 ///
 /// # Errors
 /// The table cannot be read, which only a wrong line in this file causes.
-pub async fn run(jobs: Jobs, shutdown: Shutdown) -> Result<(), JobSchedulerError> {
+pub async fn run(
+    jobs: Jobs,
+    reconciler: Reconciler,
+    shutdown: Shutdown,
+) -> Result<(), JobSchedulerError> {
     let mut scheduler = JobScheduler::new().await?;
     let expiring = jobs.clone();
     add(&scheduler, "expire_orders", EXPIRE_ORDERS, move || {
@@ -203,6 +217,22 @@ pub async fn run(jobs: Jobs, shutdown: Shutdown) -> Result<(), JobSchedulerError
     add(&scheduler, "clean_up", CLEAN_UP, move || {
         let jobs = jobs.clone();
         async move { jobs.clean_up().await }
+    })
+    .await?;
+    let looking_up = reconciler.clone();
+    add(&scheduler, "look_up_pending", LOOK_UP_PENDING, move || {
+        let reconciler = looking_up.clone();
+        async move { reconciler.look_up_pending().await.map_err(JobError::new) }
+    })
+    .await?;
+    add(&scheduler, "compare_sample", COMPARE_SAMPLE, move || {
+        let reconciler = reconciler.clone();
+        async move {
+            let to = reconciler.clock.now();
+            let span = Span { from: to - SAMPLE_SPAN, to };
+            let compared = reconciler.compare_sample(span, SAMPLE_MAX).await;
+            compared.map(|summary| summary.total()).map_err(JobError::new)
+        }
     })
     .await?;
     scheduler.start().await?;

@@ -366,6 +366,7 @@ impl PaymentGateway for KakaoPayGateway {
             has_idempotency_keys: false,
             tells_billing_status: true,
             looks_up_billing_key: false,
+            sends_webhooks: false,
         }
     }
 

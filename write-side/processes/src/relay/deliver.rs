@@ -183,7 +183,7 @@ fn command(effect: &Effect, settlement: Settlement, now: DateTime<Utc>) -> Optio
     }
 }
 
-fn payment_command(
+pub(crate) fn payment_command(
     step: GatewayStep,
     terms: &PaymentTerms,
     settlement: Settlement,

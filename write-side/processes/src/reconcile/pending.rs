@@ -1,0 +1,170 @@
+//! Payments whose outcome is open and that nobody is working on: looked up until the gateway knows.
+//!
+//! As long as an outbox row is on its way, the relay does this by itself. A row that died is given
+//! back to the relay as soon as a look-up shows that it would get an answer; a payment without any
+//! row is told to its order from here. What the gateway does not know either is asked about less and
+//! less often and stays alarmed.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use contracts::events::GatewayStep;
+use contracts::{Actor, Metadata, Text};
+use domain::order::{Attempt, Order, PlacedOrder, Stage};
+use event_store::{CommandContext, DispatchError};
+use uuid::Uuid;
+
+use super::{Difference, Indexed, LOOK_UP_AFTER, ReconcileError, Reconciler, question};
+use crate::metrics;
+use crate::operator::{Intervention, Operator, OperatorError};
+use crate::relay::decide::{Next, RetryPolicy, Try};
+use crate::relay::deliver::payment_command;
+use crate::relay::settlement::Settlement;
+
+/// Payments looked up by one run.
+const BATCH_MAX: i64 = 100;
+/// Longest time between two look-ups of a payment that stays open.
+const PAUSE_MAX: TimeDelta = TimeDelta::hours(1);
+
+/// The row that is to bring the outcome.
+struct EffectRow {
+    id: Uuid,
+    state: String,
+}
+
+impl Reconciler {
+    /// Looks up payments whose outcome is overdue; returns how many of them got one, or were given
+    /// back to the relay for it.
+    ///
+    /// # Errors
+    /// [`ReconcileError`]; what was settled before stays so.
+    pub async fn look_up_pending(&self) -> Result<u64, ReconcileError> {
+        let client = self.pool.get().await?;
+        let statement = include_str!("sql/pending.sql");
+        let rows = client.query(statement, &[&self.clock.now(), &BATCH_MAX]).await?;
+        drop(client);
+        let mut settled = 0;
+        for row in rows {
+            if self.shutdown.is_requested() {
+                break;
+            }
+            let payment = Indexed::read(&row)?;
+            let id: Option<Uuid> = row.try_get("row_id")?;
+            let state: Option<String> = row.try_get("row_state")?;
+            let effect = id.zip(state).map(|(id, state)| EffectRow { id, state });
+            settled += u64::from(self.look_up_one(payment, effect).await?);
+            self.look_later(payment).await?;
+        }
+        Ok(settled)
+    }
+
+    /// Whether the payment has an outcome now, or will have one from the relay.
+    async fn look_up_one(
+        &self,
+        payment: Indexed,
+        row: Option<EffectRow>,
+    ) -> Result<bool, ReconcileError> {
+        // Rows under way are the relay's; a held one is left alone because somebody said so.
+        if row.as_ref().is_some_and(|row| row.state != "dead") {
+            return Ok(false);
+        }
+        let loaded = self.orders.load(payment.order.uuid()).await?;
+        let Some(order) = loaded.state.placed() else {
+            return Ok(false);
+        };
+        let Some(attempt) = order.attempt(payment.attempt).filter(|it| is_open(it)) else {
+            return Ok(false);
+        };
+        let Some(page) = &attempt.page else {
+            return Ok(false);
+        };
+        self.clock.sleep(self.pace.pause).await;
+        let outcome = self.gateway.look_up(&question(order, attempt, &page.tid)).await;
+        let now = self.clock.now();
+        let age = (now - payment.since).to_std().unwrap_or(Duration::ZERO);
+        let next =
+            RetryPolicy::default().after_approve_look_up(outcome, Try { number: 1, age, now });
+        metrics::reconciled("looked_up");
+        match (next, row) {
+            (Next::Settle(Settlement::Unresolved { reason, .. }, note), _) => {
+                self.alarm(order, attempt, &reason, note).await?;
+                Ok(false)
+            }
+            // The relay asks again and settles: it alone also knows what to do with the key.
+            (Next::Settle(..), Some(row)) => self.give_back(row.id).await,
+            (Next::Settle(settlement, _), None) => self.tell(order, attempt, settlement, now).await,
+            (Next::Again { .. } | Next::LookUp { .. } | Next::CallNow, _) => Ok(false),
+        }
+    }
+
+    async fn alarm(
+        &self,
+        order: &PlacedOrder,
+        attempt: &Attempt,
+        reason: &Text<100>,
+        note: Option<String>,
+    ) -> Result<(), ReconcileError> {
+        let theirs = match note {
+            Some(note) => format!("{reason}: {note}"),
+            None => reason.as_str().to_owned(),
+        };
+        let found = Difference { kind: "unresolved", ours: "no outcome".to_owned(), theirs };
+        self.note_all(order.order_id, attempt.number, &[found]).await
+    }
+
+    async fn give_back(&self, row: Uuid) -> Result<bool, ReconcileError> {
+        let operator = Operator::new(self.pool.clone());
+        match operator.intervene(row, Intervention::Retry).await {
+            Ok(()) => Ok(true),
+            // Somebody was faster.
+            Err(OperatorError::NotApplicable(_)) => Ok(false),
+            Err(error) => Err(ReconcileError::Database(Box::new(error))),
+        }
+    }
+
+    async fn tell(
+        &self,
+        order: &PlacedOrder,
+        attempt: &Attempt,
+        settlement: Settlement,
+        now: DateTime<Utc>,
+    ) -> Result<bool, ReconcileError> {
+        let (order_id, settled) = (order.order_id, settlement.name());
+        let terms = order.terms(attempt);
+        let Some(command) = payment_command(GatewayStep::Approve, &terms, settlement, now) else {
+            return Ok(false);
+        };
+        let context = CommandContext::<Order>::new(Metadata {
+            actor: Actor::System("reconciliation".to_owned()),
+            correlation_id: Uuid::now_v7().to_string(),
+            causation_id: None,
+            idempotency_key: None,
+        });
+        match self.orders.dispatch(order_id.uuid(), command, context).await {
+            Ok(_recorded) => {
+                tracing::warn!(order.id = %order_id, settled, "an outcome without a row was found");
+                Ok(true)
+            }
+            Err(DispatchError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(order.id = %order_id, settled, %error, "the order took no outcome");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Asks again after as long as it has been open, so that pauses double.
+    async fn look_later(&self, payment: Indexed) -> Result<(), ReconcileError> {
+        let now = self.clock.now();
+        let pause = (now - payment.since).clamp(LOOK_UP_AFTER, PAUSE_MAX);
+        let attempt = i32::try_from(payment.attempt).unwrap_or(i32::MAX);
+        let client = self.pool.get().await?;
+        let statement = include_str!("sql/look_later.sql");
+        client.execute(statement, &[&payment.order.uuid(), &attempt, &(now + pause)]).await?;
+        Ok(())
+    }
+}
+
+const fn is_open(attempt: &Attempt) -> bool {
+    matches!(attempt.stage, Stage::ApprovalRequested { .. } | Stage::Unresolved { .. })
+}
