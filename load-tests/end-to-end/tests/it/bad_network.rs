@@ -5,6 +5,9 @@
 //! and in the middle of a payment. What saves us is a bound on every wait (`service_kit::pools`,
 //! `ANSWER_WAIT_MAX` of the event store, the gateway's call time-out), errors that are told apart
 //! (`StoreError::is_transient`), and the look-up of every call whose answer was lost.
+//!
+//! Seen to fail before a load and the questions about a lost append had their bounds: a change of
+//! the cart got no answer within 20 s.
 
 use std::time::Duration;
 

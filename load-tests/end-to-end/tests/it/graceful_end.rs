@@ -4,6 +4,9 @@
 //! The scenario: a deployment sends SIGTERM while an approval is out. What saves us is that the relay
 //! lets rows under way end (`Relay::drain`), that a call ends by its own time-out before the time to
 //! drain does (`WorkerConfig::check`), and that a row in doubt is looked up by whoever comes next.
+//!
+//! Seen to fail, the second test, when `claim.sql` forgets that a request was sent (`was_sent`): the
+//! approval is sent again without a look, and the order stays unpaid.
 
 use std::time::Duration;
 

@@ -5,6 +5,9 @@
 //! cannot be written down, and commits end without an answer. What saves us is that a worker keeps
 //! trying to store what it heard and then leaves the row in doubt (`Stop::after_call` in the relay's
 //! `carry.rs`), and that an append whose answer was lost is recognised by its `command_id`.
+//!
+//! Which of them a run needs depends on where the restarts meet it; the exact schedules are in the
+//! event store's `tests/lost_answers.rs` and in `bad_network.rs`.
 
 use std::time::Duration;
 

@@ -2,9 +2,13 @@
 //! its pay page, heard the shopper come back, or told the order.
 //!
 //! The scenario: two relays, two reactors and two projectors compete for the same rows while
-//! shoppers change from one shop to the other between ordering and paying. What saves us is
-//! `for update skip locked` in the relay's `claim.sql`, the lock on `reaction_checkpoint`, and ids of
+//! shoppers change from one shop to the other between ordering and paying. What saves us is the lease
+//! that `claim.sql` of the relay takes and respects, the lock on `reaction_checkpoint`, and ids of
 //! subscriptions that follow from order and line.
+//!
+//! Seen to fail with a claim that takes rows whose lease still runs: the two take each other's rows
+//! again and again, and orders stay unpaid. Without `for update … skip locked` it still passed: who
+//! loses such a race is stopped by the fence before it calls.
 
 use kakaopay_sim::Operation;
 use tokio::task::JoinSet;

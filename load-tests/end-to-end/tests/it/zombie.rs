@@ -6,10 +6,13 @@
 //! payment up. Then the first wakes with an answer that was true when it fell asleep.
 //!
 //! What saves us is that every statement of the worker's `relay/sql` which follows a call asks for
-//! the `lease_owner` and `fence` of its claim; and that PostgreSQL ends the transactions of a process
-//! that stands still (`idle_in_transaction_session_timeout` in service-kit's `pools.rs`): without it
-//! the successor's reactions and projections wait for the sleeper's locks, and the second test was
-//! seen to fail because the order never became PAID in the history.
+//! the `lease_owner` and `fence` of its claim. Seen to fail without the two: the first test's sleeper
+//! settles the row under its successor's hands and never finds out that it was not its own.
+//!
+//! And that PostgreSQL ends the transactions of a process that stands still
+//! (`idle_in_transaction_session_timeout` in service-kit's `pools.rs`). Seen to fail without it: the
+//! successor's reactions and projections wait for the sleeper's locks, and the second test's order
+//! never becomes PAID in the history.
 
 use std::time::Duration;
 
