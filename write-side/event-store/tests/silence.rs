@@ -1,8 +1,8 @@
 //! A database that says nothing more keeps nobody waiting for ever, and is used again once it speaks.
 //!
 //! The network carries not one byte in the middle of everything: no end of the connection is seen, so
-//! neither the server's statement timeout nor the kernel helps. Without the bound around the read in
-//! `PgEventStore::load` (checked by taking it away) the first test waits for ever.
+//! neither the server's statement timeout nor the kernel helps. What does is the bound around the read
+//! in `PgEventStore::load`, and the one around all questions about a lost append in `Single::resolve`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod support;
