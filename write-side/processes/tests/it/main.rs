@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod crashes;
+mod dry_check;
 mod expiry;
 mod faults;
 mod leases;
 mod nth_call;
 mod operating;
 mod ordering;
+mod other_gateway;
 mod reacting;
+mod reconciling;
 mod stumbling;
 mod world;
