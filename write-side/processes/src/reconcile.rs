@@ -361,7 +361,7 @@ impl Reconciler {
                 };
                 (Some(theirs), differences, verdict)
             }
-            other => {
+            other @ (Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_)) => {
                 let (kind, said, verdict) = unanswered(other);
                 let ours = ours.status.clone();
                 (None, vec![Difference { kind, ours, theirs: said }], verdict)

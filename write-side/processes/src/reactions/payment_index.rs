@@ -35,9 +35,8 @@ impl TableFold for PaymentIndex {
             Ok(decoded) => decoded,
             Err(error) => return Ok(Err(error)),
         };
-        let (attempt, row) = match change(&decoded) {
-            Some(change) => change,
-            None => return Ok(Ok(())),
+        let Some((attempt, row)) = change(&decoded) else {
+            return Ok(Ok(()));
         };
         // Attempts are counted from 1 within an order; none has that many.
         let attempt = i32::try_from(attempt).unwrap_or(i32::MAX);
@@ -53,8 +52,11 @@ impl TableFold for PaymentIndex {
     }
 }
 
+/// How a payment stands, and since when.
+type Row = (&'static str, DateTime<Utc>);
+
 /// What an event changes: the attempt, and how it stands since when, or that no money moved.
-fn change(event: &OrderEvent) -> Option<(u32, Option<(&'static str, DateTime<Utc>)>)> {
+fn change(event: &OrderEvent) -> Option<(u32, Option<Row>)> {
     match event {
         OrderEvent::PaymentApprovalRequested { attempt, requested_at, .. } => {
             Some((*attempt, Some(("approving", *requested_at))))
