@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::Failure;
-use crate::books::{Books, OrderBook};
+use crate::books::{Books, Ending, OrderBook};
 use crate::shopper::Told;
 use crate::verdict::Verdict;
 use crate::world::World;
@@ -54,8 +54,8 @@ fn sum_up(books: &Books, ledger: &Ledger, verdict: &mut Verdict) {
         |is: fn(&OrderBook) -> bool| books.orders.values().filter(|book| is(book)).count() as u64;
     verdict.orders = books.orders.len() as u64;
     verdict.paid = count(|book| !book.approved.is_empty());
-    verdict.ended_unpaid = count(|book| book.is_ended_unpaid);
-    verdict.expired = count(|book| book.is_expired);
+    verdict.ended_unpaid = count(|book| book.ended_unpaid.is_some());
+    verdict.expired = count(|book| book.ended_unpaid == Some(Ending::Expired));
     verdict.charged_by_sim = ledger.totals.charges;
     verdict.charged_won = ledger.totals.charged;
     verdict.cancelled_won = ledger.totals.cancelled;
@@ -128,7 +128,7 @@ fn hold_against(id: Uuid, book: &OrderBook, charged: &[&Charge], verdict: &mut V
 fn follow_up(id: Uuid, book: &OrderBook, books: &Books, verdict: &mut Verdict) {
     let kept = book.approved_sum() - book.refunded_sum();
     // Given back before the reaction came, an order may or may not have been followed up.
-    let is_certain = 0 < kept && book.refunding.is_empty() && !book.is_ended_unpaid;
+    let is_certain = 0 < kept && book.refunding.is_empty() && book.ended_unpaid.is_none();
     let is_possible = !book.approved.is_empty();
     for (line_no, item) in &book.lines {
         let bought = books.bought.get(&(id, *item)).copied().unwrap_or_default();

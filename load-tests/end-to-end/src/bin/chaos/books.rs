@@ -25,6 +25,15 @@ pub(crate) struct Books {
     pub(crate) events: u64,
 }
 
+/// How an order ended that was not paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It was called off.
+    CalledOff,
+    /// Nobody paid in time.
+    Expired,
+}
+
 /// What one order says.
 #[derive(Debug, Default)]
 pub(crate) struct OrderBook {
@@ -52,10 +61,8 @@ pub(crate) struct OrderBook {
     pub(crate) refused_refunds: u64,
     /// Refusals of the gateway to a payment.
     pub(crate) declined: u64,
-    /// Whether it was called off or expired before it was paid.
-    pub(crate) is_ended_unpaid: bool,
-    /// Whether it expired.
-    pub(crate) is_expired: bool,
+    /// How it ended, if it was called off or expired before it was paid.
+    pub(crate) ended_unpaid: Option<Ending>,
 }
 
 impl OrderBook {
@@ -99,11 +106,8 @@ impl OrderBook {
             OrderEvent::PaymentUnresolved { attempt, .. } => {
                 self.unresolved.insert(attempt);
             }
-            OrderEvent::Cancelled { .. } => self.is_ended_unpaid = true,
-            OrderEvent::Expired { .. } => {
-                self.is_ended_unpaid = true;
-                self.is_expired = true;
-            }
+            OrderEvent::Cancelled { .. } => self.ended_unpaid = Some(Ending::CalledOff),
+            OrderEvent::Expired { .. } => self.ended_unpaid = Some(Ending::Expired),
             OrderEvent::RefundRequested { refund_id, tid, .. } => {
                 self.refunding.insert(refund_id, tid.to_string());
             }

@@ -136,7 +136,10 @@ async fn shop(street: &Arc<Street>, schedule: &Schedule, shoppers: u32) -> Resul
 
 async fn tell_progress(street: Arc<Street>, schedule: Schedule, is_silent: bool) {
     let steps: u64 = schedule.orders.iter().map(PlannedOrder::steps).sum();
-    while !is_silent {
+    if is_silent {
+        return;
+    }
+    loop {
         SystemClock.sleep(PROGRESS_PAUSE).await;
         let told = street.told.lock().unwrap_or_else(PoisonError::into_inner);
         let (placed, troubles) = (told.placed.len(), told.troubles.len());

@@ -24,7 +24,7 @@ const ATTEMPTS_MAX: u32 = 3;
 /// Longest wait for an order to become what it will be.
 const OUTCOME_WAIT_MAX: Duration = Duration::from_secs(75);
 /// Longest wait for a payment page.
-const PAGE_WAIT_MAX: Duration = Duration::from_secs(60);
+const PAGE_WAIT_MAX: Duration = Duration::from_mins(1);
 /// Pause between two looks at an order.
 const LOOK_PAUSE: Duration = Duration::from_millis(150);
 /// Codes that say that an attempt has ended without a page.

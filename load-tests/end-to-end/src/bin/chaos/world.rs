@@ -68,14 +68,9 @@ pub(crate) struct World {
 impl World {
     /// Starts everything; when this returns the processes are on their way up.
     pub(crate) async fn start(arguments: &Arguments) -> Result<Self, Failure> {
-        let (folder, path) = match &arguments.keep {
-            Some(path) => (None, path.clone()),
-            None => {
-                let folder = tempfile::tempdir()?;
-                let path = folder.path().to_owned();
-                (Some(folder), path)
-            }
-        };
+        let folder = if arguments.keep.is_some() { None } else { Some(tempfile::tempdir()?) };
+        let temporary = folder.as_ref().map(|folder| folder.path().to_owned());
+        let path = arguments.keep.clone().or(temporary).unwrap_or_default();
         let logs = path.join("logs");
         std::fs::create_dir_all(&logs)?;
         let postgres = PrivatePostgres::start(&path, 0, Durability::Durable).await?;
