@@ -187,8 +187,7 @@ impl Vault {
             .prepare_cached(include_str!("vault/read_key.sql"))
             .await
             .map_err(VaultError::keys)?;
-        let row =
-            client.query_opt(&statement, &[&user.uuid()]).await.map_err(VaultError::keys)?;
+        let row = client.query_opt(&statement, &[&user.uuid()]).await.map_err(VaultError::keys)?;
         let Some(row) = row else {
             return Ok(None);
         };
