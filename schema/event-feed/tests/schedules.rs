@@ -3,7 +3,7 @@
 //! Each is exact: transactions are held open by the test, so nothing depends on luck. The two
 //! known-bad readers run through the same schedules and are seen to miss an event every time; the
 //! feed goes wrong in the same way when `append_events` loses its advisory lock (checked by
-//! deleting it) or when `settled` reads the newest position after the locks (checked by swapping).
+//! deleting it: two schedules fail).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod support;

@@ -7,8 +7,8 @@
 //! position order and in per-stream order.
 //!
 //! What prevents the miss is the advisory lock in `append_events` together with the order of the
-//! two statements in `bound::settled`: without the lock (checked by deleting it) every reader here
-//! misses events in every run. Two known-bad readers run along; the plain one must miss events. Run
+//! two statements in `bound::settled`; what happens without each is shown by exact schedules in
+//! `schedules.rs`. Two known-bad readers run along; the plain one must miss events. Run
 //! one seed again with `TORTURE_SEED=…`; it fixes what each writer and reader does, not how the
 //! database interleaves them.
 #![expect(

@@ -2,8 +2,7 @@
 //!
 //! A gate in the database (a trigger that runs at commit and waits for an advisory lock) holds the
 //! commit until the test lets it go on, so each schedule is exact. Without `Single::resolve`
-//! (checked by answering `OutcomeUnknown` at once) every test here fails; with a resolve that only
-//! asks whether the events are there, `a_commit_still_under_way_is_waited_for` writes them twice.
+//! (checked by answering `OutcomeUnknown` at once) every test here fails.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod support;

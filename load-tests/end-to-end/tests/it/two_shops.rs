@@ -7,8 +7,9 @@
 //! subscriptions that follow from order and line.
 //!
 //! Seen to fail with a claim that takes rows whose lease still runs: the two take each other's rows
-//! again and again, and orders stay unpaid. Without `for update … skip locked` it still passed: who
-//! loses such a race is stopped by the fence before it calls.
+//! again and again, and orders stay unpaid. It is no proof of every guard: without
+//! `for update … skip locked`, and without the fence as well, it still passed; `zombie.rs` and the
+//! lease tests of `processes` are what hold those.
 
 use kakaopay_sim::Operation;
 use tokio::task::JoinSet;
