@@ -53,7 +53,8 @@ async fn caught_up(world: &World) {
     eventually(PATIENCE, || async {
         let behind = world
             .number(
-                "select count(*) from (values ('paid_orders'), ('expiry_index')) as r (name)
+                "select count(*) from (values ('paid_orders'), ('expiry_index'), ('payment_index'))
+                   as r (name)
                  left join reaction_checkpoint c using (name)
                  where coalesce(c.position, 0) < (select max(position) from events)",
             )
@@ -210,7 +211,8 @@ async fn an_event_that_cannot_be_handled_is_set_aside_and_others_go_on() {
     let parked = world.db.client().await;
     let parked = parked.query("select name, event_type from parked_reaction order by name", &[]);
     let names: Vec<String> = parked.await.unwrap().iter().map(|row| row.get(0)).collect();
-    assert_eq!(names, ["expiry_index", "paid_orders"], "each sets it aside for itself");
+    let reactions = ["expiry_index", "paid_orders", "payment_index"];
+    assert_eq!(names, reactions, "each sets it aside for itself");
 
     // An operator asks again: it fails again and is counted, and nothing else happens.
     let operator = Operator::new(world.db.pool.clone());
