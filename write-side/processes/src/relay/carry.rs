@@ -27,8 +27,8 @@ use crate::metrics;
 /// Longest text kept as a row's last error.
 const ERROR_LENGTH_MAX: usize = 500;
 
-/// Tries to store a settlement before it is left to a look-up: about ten seconds with the default
-/// pauses, well within a lease.
+/// Tries to write down what became of a row while the database is away: about ten seconds with the
+/// default pauses. A settlement is then left to a look-up, a row to the end of its lease.
 const STORE_TRIES_MAX: u32 = 5;
 
 /// Carries rows; shared by all tasks of a relay.
@@ -119,8 +119,8 @@ impl Carrier {
                 tracing::warn!(outbox.id = %row.id, kind = row.kind, why, "outbox row put off");
                 let is_in_doubt = in_doubt || row.is_in_doubt;
                 let state = if is_in_doubt { PutOff::Unknown } else { PutOff::Waiting };
-                let pause = self.retries.pause(row.attempt);
-                self.rows.put_off(&row, state, pause, false, &clipped(&why)).await
+                let (pause, why) = (self.retries.pause(row.attempt), clipped(&why));
+                self.patiently(&row, || self.rows.put_off(&row, state, pause, false, &why)).await
             }
             Stop::Hopeless(why) => self.bury(&row, &why).await,
         };
@@ -264,30 +264,31 @@ impl Carrier {
         note: Option<String>,
         key: Option<KeptKey>,
     ) -> Result<(), Stop> {
-        self.store_outcome(task.row, &settlement, key.as_ref()).await?;
+        // What the gateway answered is only in our hands here, and a recurring key would be lost
+        // with it.
+        let store = || self.rows.store_outcome(task.row, &settlement, key.as_ref());
+        self.patiently(task.row, store).await?;
         if failpoints::is_hit("relay::before_record") {
             return Err(Stop::Died);
         }
         self.tell(task, settlement, note).await
     }
 
-    /// Stores the settlement, patiently: what the gateway answered is only in our hands here, and a
-    /// recurring key would be lost with it.
-    async fn store_outcome(
-        &self,
-        row: &ClaimedRow,
-        settlement: &Settlement,
-        key: Option<&KeptKey>,
-    ) -> Result<(), RowError> {
+    /// Writes into the row, again and again while the database is away for a moment.
+    async fn patiently<F, W>(&self, row: &ClaimedRow, write: F) -> Result<(), RowError>
+    where
+        F: Fn() -> W,
+        W: Future<Output = Result<(), RowError>>,
+    {
         let mut tries = 1;
         loop {
-            match self.rows.store_outcome(row, settlement, key).await {
+            match write().await {
                 Err(error @ RowError::Database(_)) if tries < STORE_TRIES_MAX => {
                     tracing::warn!(outbox.id = %row.id, error = %with_causes(&error), "not stored yet");
                     self.clock.sleep(self.retries.pause(tries)).await;
                     tries += 1;
                 }
-                stored => return stored,
+                written => return written,
             }
         }
     }

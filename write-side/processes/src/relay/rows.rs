@@ -2,7 +2,9 @@
 //!
 //! Every write names owner and fence of its claim and happens only while both still stand. A worker
 //! that wakes up after its lease was taken over learns [`RowError::LeaseLost`] and records nothing.
-//! Leases run on the database's clock, so workers need not agree on theirs.
+//! Leases run on the database's clock, so workers need not agree on theirs. They are renewed for rows
+//! that somebody still has in hand ([`Hold`]): a claim whose answer was lost, or a row that could not
+//! be given back because the database was away, is free again after one lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +19,11 @@ use uuid::Uuid;
 use super::settlement::Settlement;
 
 mod combine;
+mod hold;
 
 use combine::{Combiner, Kind};
+use hold::Held;
+pub use hold::Hold;
 
 /// A row of the outbox, leased to us.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ pub struct ClaimedRow {
     pub outcome: Option<Value>,
     /// How long ago it was asked for.
     pub age: Duration,
+    /// Keeps the lease alive for as long as this value lives.
+    pub hold: Hold,
 }
 
 /// Why the outbox gave no answer.
@@ -75,6 +82,7 @@ pub struct Rows {
     pool: Pool,
     owner: String,
     lease: Duration,
+    held: Held,
     requests: Arc<Combiner>,
     outcomes: Arc<Combiner>,
     ends: Arc<Combiner>,
@@ -88,6 +96,7 @@ impl Rows {
             requests: combine(Kind::Request),
             outcomes: combine(Kind::Outcome),
             ends: combine(Kind::Finish),
+            held: Held::default(),
             pool,
             owner,
             lease,
@@ -103,7 +112,7 @@ impl Rows {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let statement = client.prepare_cached(include_str!("sql/claim.sql")).await?;
         let rows = client.query(&statement, &[&self.owner, &millis(self.lease), &limit]).await?;
-        rows.iter().map(claimed).collect()
+        rows.iter().map(|row| claimed(row, &self.held)).collect()
     }
 
     /// Stores what is about to be sent and renews the lease.
@@ -175,15 +184,19 @@ impl Rows {
         self.ends.write(row.id, row.fence, Value::Null).await
     }
 
-    /// Keeps the leases of all our rows alive. A worker that dies stops doing so, and its rows are
-    /// free after one lease.
+    /// Keeps the leases of the rows in hand alive. A worker that dies stops doing so, and its rows
+    /// are free after one lease.
     ///
     /// # Errors
     /// The database is away; then the leases run out unless it comes back in time.
     pub async fn renew(&self) -> Result<(), RowError> {
+        let (ids, fences) = self.held.claims();
+        if ids.is_empty() {
+            return Ok(());
+        }
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(include_str!("sql/renew.sql")).await?;
-        client.execute(&statement, &[&self.owner, &millis(self.lease)]).await?;
+        client.execute(&statement, &[&self.owner, &millis(self.lease), &ids, &fences]).await?;
         Ok(())
     }
 
@@ -275,24 +288,26 @@ impl std::fmt::Debug for Rows {
     }
 }
 
-fn claimed(row: &Row) -> Result<ClaimedRow, RowError> {
+fn claimed(row: &Row, held: &Held) -> Result<ClaimedRow, RowError> {
+    let (id, fence) = (row.try_get("id")?, row.try_get("fence")?);
     let came_from: &str = row.try_get("came_from")?;
     let was_sent: bool = row.try_get("was_sent")?;
     let attempt: i32 = row.try_get("attempt")?;
     let age: i64 = row.try_get("age_ms")?;
     Ok(ClaimedRow {
-        id: row.try_get("id")?,
+        id,
         aggregate_type: row.try_get("aggregate_type")?,
         aggregate_id: row.try_get("aggregate_id")?,
         kind: row.try_get("kind")?,
         payload: row.try_get("payload")?,
         correlation_id: row.try_get("correlation_id")?,
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-        fence: row.try_get("fence")?,
+        fence,
         // A lease that ran out leaves the same doubt as a lost answer.
         is_in_doubt: was_sent && matches!(came_from, "unknown" | "in_flight"),
         outcome: row.try_get("outcome")?,
         age: Duration::from_millis(u64::try_from(age).unwrap_or_default()),
+        hold: held.take(id, fence),
     })
 }
 
