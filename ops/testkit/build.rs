@@ -7,12 +7,14 @@ use std::path::Path;
 use std::{fs, io};
 
 fn main() -> io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schema/migrations");
+    // Relative to this crate, where cargo runs us: a checkout that shares another one's target
+    // directory must look into its own folder.
+    let folder = Path::new("../../schema/migrations");
     let mut hasher = DefaultHasher::new();
     let mut count = 0_usize;
     if folder.is_dir() {
         let mut files: Vec<_> =
-            fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+            fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
         files.retain(|path| path.extension().is_some_and(|ending| ending == "sql"));
         files.sort();
         count = files.len();
