@@ -14,6 +14,8 @@ pub const LOST_ANSWERS: &str = "event_store_lost_answers_total";
 pub const DISPATCH_SECONDS: &str = "event_store_dispatch_seconds";
 /// Commands that went to the database in one call.
 pub const PACKED_COMMANDS: &str = "event_store_packed_commands";
+/// Packs that failed as a whole, so that each of their commands went by itself.
+pub const PACKS_FAILED: &str = "event_store_packs_failed_total";
 
 /// Tells the recorder what the names above mean.
 pub fn describe() {
@@ -26,5 +28,6 @@ pub fn describe() {
         Unit::Seconds,
         "from acceptance of a command to its answer"
     );
+    describe_counter!(PACKS_FAILED, Unit::Count, "packs whose commands then went one by one");
     describe_histogram!(PACKED_COMMANDS, Unit::Count, "commands that shared one call");
 }

@@ -176,8 +176,7 @@ impl PgEventStore {
 
     pub(crate) async fn write(&self, append: Append) -> Result<Outcome, AppendError> {
         // What may wait for another transaction must not keep others waiting.
-        let travels_alone =
-            append.events.is_empty() || append.receipt.is_some() || !append.claims.is_empty();
+        let travels_alone = append.events.is_empty() || !append.claims.is_empty();
         match &self.0.packer {
             Some(packer) if !travels_alone => packer.append(append).await,
             Some(_) | None => self.0.single.append(&append).await,

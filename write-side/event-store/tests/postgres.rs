@@ -130,6 +130,60 @@ async fn a_stream_that_hangs_does_not_take_its_company_along() {
     assert_eq!(waiting.await.unwrap().unwrap().version, 1);
 }
 
+/// Commands with a key travel in packs too, and each key counts once, in whatever company its
+/// repetition comes. Without `v_left_out` in `append_pack` (checked by leaving it empty) a repetition
+/// that meets its first hearing is written a second time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_counts_once_in_whatever_pack_it_travels() {
+    const STREAMS: usize = 60;
+    let (database, store) = world().await;
+    let executor = executor(&store, PATIENT);
+    let mut crowd = JoinSet::new();
+    for number in 0..STREAMS {
+        // Every key is sent for two streams, as a double click on "order" does.
+        for _ in 0..2 {
+            let executor = executor.clone();
+            let context = support::keyed(&format!("key-{number}"), "digest");
+            let raise = TallyCommand::Raise(vec![1, 2]);
+            crowd.spawn(async move { executor.dispatch(Uuid::now_v7(), raise, context).await });
+        }
+    }
+    let answers = crowd.join_all().await;
+    let replayed = answers.iter().filter(|it| it.as_ref().unwrap().replayed.is_some()).count();
+    assert_eq!(replayed, STREAMS);
+    let client = database.client().await;
+    let count = |sql: &'static str| client.query_one(sql, &[]);
+    let events: i64 = count("select count(*) from events").await.unwrap().get(0);
+    let receipts: i64 = count("select count(*) from command_receipts").await.unwrap().get(0);
+    assert_eq!((events, receipts), (120, 60), "two events and a receipt a key");
+}
+
+/// A command whose stream has moved on is left out of its pack, and so is its receipt. Without the
+/// delete in `append_pack` (checked by removing it) the command is taken for its own repetition when
+/// it is sent again, and is never carried out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_left_out_of_its_pack_leaves_no_receipt() {
+    const STREAMS: usize = 60;
+    let (_database, store) = world().await;
+    let (behind, ahead) = (executor(&store, PATIENT), executor(&store, PATIENT));
+    let streams: Vec<Uuid> = (0..STREAMS).map(|_| Uuid::now_v7()).collect();
+    let raise = || TallyCommand::Raise(vec![1]);
+    for stream in &streams {
+        behind.dispatch(*stream, raise(), plain()).await.unwrap();
+        ahead.dispatch(*stream, raise(), plain()).await.unwrap();
+    }
+    let mut crowd = JoinSet::new();
+    for (number, stream) in streams.into_iter().enumerate() {
+        let behind = behind.clone();
+        let context = support::keyed(&format!("key-{number}"), "digest");
+        crowd.spawn(async move { behind.dispatch(stream, raise(), context).await });
+    }
+    for outcome in crowd.join_all().await {
+        let recorded = outcome.unwrap();
+        assert_eq!((recorded.version, recorded.replayed), (3, None));
+    }
+}
+
 #[tokio::test]
 async fn the_framework_works_on_our_log() {
     let (_database, store) = world().await;

@@ -1,10 +1,11 @@
-//! One call of `append_packed`.
+//! One call of `append_pack`.
 
 use std::collections::HashMap;
 
 use contracts::Position;
 use deadpool_postgres::{Client, Object, Pool};
 use postgres_types::ToSql;
+use serde_json::Value;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -43,11 +44,12 @@ fn written(row: &Row) -> Result<HashMap<Uuid, Vec<Position>>, tokio_postgres::Er
 }
 
 async fn send(client: &Client, appends: &[&Append]) -> Result<Row, tokio_postgres::Error> {
-    let statement = client.prepare_cached(include_str!("append_packed.sql")).await?;
+    let statement = client.prepare_cached(include_str!("append_pack.sql")).await?;
     let commands = Commands::of(appends);
     let events = Events::of(appends);
     let effects = Effects::of(appends);
-    let parameters: [&(dyn ToSql + Sync); 17] = [
+    let receipts = Receipts::of(appends);
+    let parameters: [&(dyn ToSql + Sync); 23] = [
         &commands.ids,
         &commands.aggregate_types,
         &commands.aggregate_ids,
@@ -65,6 +67,12 @@ async fn send(client: &Client, appends: &[&Append]) -> Result<Row, tokio_postgre
         &effects.as_ref().map(|e| &e.kinds),
         &effects.as_ref().map(|e| &e.payloads),
         &effects.as_ref().map(|e| &e.correlations),
+        &receipts.as_ref().map(|r| &r.commands),
+        &receipts.as_ref().map(|r| &r.scopes),
+        &receipts.as_ref().map(|r| &r.keys),
+        &receipts.as_ref().map(|r| &r.digests),
+        &receipts.as_ref().map(|r| &r.keep_s),
+        &receipts.as_ref().map(|r| &r.results),
     ];
     client.query_one(&statement, &parameters).await
 }
@@ -143,5 +151,32 @@ impl<'a> Effects<'a> {
             }
         }
         (!columns.ids.is_empty()).then_some(columns)
+    }
+}
+
+#[derive(Default)]
+struct Receipts<'a> {
+    commands: Vec<i32>,
+    scopes: Vec<&'a str>,
+    keys: Vec<&'a str>,
+    digests: Vec<&'a str>,
+    keep_s: Vec<i64>,
+    results: Vec<&'a Value>,
+}
+
+impl<'a> Receipts<'a> {
+    fn of(appends: &[&'a Append]) -> Option<Self> {
+        let mut columns = Self::default();
+        for (command, append) in (1..).zip(appends) {
+            if let Some(receipt) = &append.receipt {
+                columns.commands.push(command);
+                columns.scopes.push(&receipt.scope);
+                columns.keys.push(&receipt.key);
+                columns.digests.push(&receipt.request_digest);
+                columns.keep_s.push(signed(receipt.keep_for.as_secs()));
+                columns.results.push(&receipt.result);
+            }
+        }
+        (!columns.commands.is_empty()).then_some(columns)
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A few lanes take whatever waits in the queue, so that a pack is as large as the load is high: a
 //! lone command goes alone and at once, and nobody waits for company. Whatever goes wrong with a
-//! pack, each of its commands is then sent by itself, so that company never decides an outcome.
-//! Commands that may wait for others (receipts, unique names) don't come here.
+//! pack, each of its commands is then sent by itself, so that company never decides an outcome. So is
+//! a command whose key is taken: what it was answered at first is told by `append_events`.
+//! Commands that may wait for others (unique names) don't come here.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use crate::append::{Append, Outcome};
 use crate::error::{AppendError, StoreError};
-use crate::metrics::PACKED_COMMANDS;
+use crate::metrics::{PACKED_COMMANDS, PACKS_FAILED};
 
 use super::call::Failure;
 use super::pack_call;
@@ -146,29 +147,39 @@ async fn carry(single: &Single, mut tickets: Vec<Ticket>) {
     }
     let appends: Vec<&Append> = tickets.iter().map(|ticket| &ticket.append).collect();
     match pack_call::append(single.pool(), &appends).await {
-        Ok(written) => settle(tickets, written),
+        Ok(written) => settle(single, tickets, written),
         Err(failure) => {
+            metrics::counter!(PACKS_FAILED).increment(1);
             tracing::debug!(failure = ?failure, "a pack failed; each command goes by itself");
             let was_sent = matches!(failure, Failure::Lost(_));
             for ticket in tickets {
-                let single = single.clone();
-                tokio::spawn(async move {
-                    let answer = if was_sent {
-                        single.resolve(&ticket.append).await
-                    } else {
-                        single.append(&ticket.append).await
-                    };
-                    ticket.answer(answer);
-                });
+                alone(single.clone(), ticket, was_sent);
             }
         }
     }
 }
 
-/// Tells each command what became of it. One that is missing from `written` met a newer version.
-fn settle(tickets: Vec<Ticket>, mut written: HashMap<Uuid, Vec<Position>>) {
+/// Sends a command by itself; one that may have been written already is asked for instead.
+fn alone(single: Single, ticket: Ticket, was_sent: bool) {
+    tokio::spawn(async move {
+        let answer = if was_sent {
+            single.resolve(&ticket.append).await
+        } else {
+            single.append(&ticket.append).await
+        };
+        ticket.answer(answer);
+    });
+}
+
+/// Tells each command what became of it. One that is missing from `written` met a newer version or,
+/// if it came with a key, perhaps its own repetition.
+fn settle(single: &Single, tickets: Vec<Ticket>, mut written: HashMap<Uuid, Vec<Position>>) {
     for ticket in tickets {
         let answer = match written.remove(&ticket.append.command_id) {
+            None if ticket.append.receipt.is_some() => {
+                alone(single.clone(), ticket, false);
+                continue;
+            }
             None => Err(AppendError::Conflict),
             Some(positions) if positions.len() == ticket.append.events.len() => {
                 Ok(Outcome::Written(positions))
