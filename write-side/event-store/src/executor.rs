@@ -223,6 +223,22 @@ impl<A: EventSourced> Executor<A> {
         let loaded = self.0.load(id).await?;
         Ok(Loaded::clone(&loaded))
     }
+
+    /// The aggregate at `version` or later, without asking the log when this process remembers one
+    /// that is recent enough. For facts that stay as they are from that version on.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn load_at_least(
+        &self,
+        id: Uuid,
+        version: u64,
+    ) -> Result<Arc<Loaded<A>>, StoreError> {
+        match self.0.recall(id) {
+            Some(remembered) if version <= remembered.version => Ok(remembered),
+            Some(_) | None => self.0.load(id).await,
+        }
+    }
 }
 
 impl<A: EventSourced> Inner<A> {

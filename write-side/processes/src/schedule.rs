@@ -145,7 +145,7 @@ impl Jobs {
     async fn forget(&self, order: OrderId) -> Result<(), JobError> {
         let client = self.pool.get().await.map_err(JobError::new)?;
         let statement = include_str!("reactions/sql/forget_expiry.sql");
-        client.execute(statement, &[&order.uuid()]).await.map_err(JobError::new)?;
+        client.execute(statement, &[&vec![order.uuid()]]).await.map_err(JobError::new)?;
         Ok(())
     }
 

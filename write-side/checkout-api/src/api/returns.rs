@@ -136,9 +136,10 @@ impl ReturnsApi {
             metrics::payment_return("tampered");
             return Err(no_such_order());
         }
-        let loaded = self.0.orders.load(order).await;
-        let state = loaded.map_err(|error| problems::of_store(&error))?.state;
-        let Some(owner) = state.owner() else {
+        // Whose it is was said with its first event and never changes.
+        let loaded = self.0.orders.load_at_least(order, 1).await;
+        let loaded = loaded.map_err(|error| problems::of_store(&error))?;
+        let Some(owner) = loaded.state.owner() else {
             return Err(no_such_order());
         };
         let returned_as = match (outcome, token) {

@@ -1,5 +1,7 @@
 //! Checkpoints of reactions, and the place for events that a reaction could not handle.
 
+use std::collections::HashSet;
+
 use contracts::{Position, RecordedEvent};
 use deadpool_postgres::{GenericClient, Pool, Transaction};
 
@@ -62,6 +64,25 @@ pub async fn is_stream_parked(
     let statement = client.prepare_cached(include_str!("sql/is_parked.sql")).await?;
     let row = client.query_one(&statement, &[&name, &stream, &position]).await?;
     Ok(row.try_get(0)?)
+}
+
+/// The streams of `events` of which something was set aside for `name`, ever so late.
+///
+/// # Errors
+/// The database is away.
+pub async fn parked_among(
+    pool: &Pool,
+    name: &str,
+    events: &[RecordedEvent],
+) -> Result<HashSet<String>, ReactionError> {
+    if events.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let streams: Vec<String> = events.iter().map(|event| event.aggregate_id.to_string()).collect();
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(include_str!("sql/parked_among.sql")).await?;
+    let rows = client.query(&statement, &[&name, &streams]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Sets `event` aside for `name` and raises the alarm.

@@ -2,9 +2,13 @@
 //! the schedule finds due orders without asking a read model. The order itself decides whether it
 //! expires.
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
 use contracts::events::OrderEvent;
 use contracts::{DecodeError, EventBody, RecordedEvent};
 use deadpool_postgres::Transaction;
+use uuid::Uuid;
 
 use super::ReactionError;
 use super::table::TableFold;
@@ -18,25 +22,39 @@ impl TableFold for ExpiryIndex {
     const EVENT_TYPES: &'static [&'static str] =
         &["OrderPlaced", "PaymentApproved", "OrderExpired", "OrderCancelled"];
 
-    async fn fold_in_tx(
-        tx: &Transaction<'_>,
-        event: &RecordedEvent,
-    ) -> Result<Result<(), DecodeError>, ReactionError> {
+    /// When each order expires; `None`: nothing of it is left to expire.
+    type Changes = BTreeMap<Uuid, Option<DateTime<Utc>>>;
+
+    fn fold(changes: &mut Self::Changes, event: &RecordedEvent) -> Result<(), DecodeError> {
         if event.aggregate_type != OrderEvent::AGGREGATE_TYPE {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        let decoded = match event.decode::<OrderEvent>() {
-            Ok(decoded) => decoded,
-            Err(error) => return Ok(Err(error)),
-        };
-        let order = &event.aggregate_id;
-        if let OrderEvent::Placed { expires_at, .. } = decoded {
-            let remember = tx.prepare_cached(include_str!("sql/remember_expiry.sql")).await?;
-            tx.execute(&remember, &[order, &expires_at]).await?;
+        let decoded = event.decode::<OrderEvent>()?;
+        let expires_at = if let OrderEvent::Placed { expires_at, .. } = decoded {
+            Some(expires_at)
         } else {
-            let forget = tx.prepare_cached(include_str!("sql/forget_expiry.sql")).await?;
-            tx.execute(&forget, &[order]).await?;
+            None
+        };
+        changes.insert(event.aggregate_id, expires_at);
+        Ok(())
+    }
+
+    async fn write_in_tx(
+        tx: &Transaction<'_>,
+        changes: Self::Changes,
+    ) -> Result<(), ReactionError> {
+        let over: Vec<Uuid> =
+            changes.iter().filter(|(_, at)| at.is_none()).map(|(order, _)| *order).collect();
+        let (orders, instants): (Vec<Uuid>, Vec<DateTime<Utc>>) =
+            changes.into_iter().filter_map(|(order, at)| Some((order, at?))).unzip();
+        if !orders.is_empty() {
+            let remember = tx.prepare_cached(include_str!("sql/remember_expiry.sql")).await?;
+            tx.execute(&remember, &[&orders, &instants]).await?;
         }
-        Ok(Ok(()))
+        if !over.is_empty() {
+            let forget = tx.prepare_cached(include_str!("sql/forget_expiry.sql")).await?;
+            tx.execute(&forget, &[&over]).await?;
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 //! nothing. An order that is not to be delivered (its payment came too late, or all of it went
 //! back) sets nothing off.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use contracts::events::{OrderEvent, OrderKind};
 use contracts::{
@@ -58,9 +60,11 @@ impl Reaction for PaidOrders {
     ) -> Result<Applied, ReactionError> {
         let from = checkpoint::read(pool, NAME).await?;
         let batch = feed.read(from, &self.filter(), limit).await?;
+        // Whatever a batch sets aside is noted here as well, for the streams that come again in it.
+        let mut parked = checkpoint::parked_among(pool, NAME, &batch.events).await?;
         let mut handled = from;
         for event in &batch.events {
-            if let Err(error) = self.handle_or_park(pool, event).await {
+            if let Err(error) = self.handle_or_park(pool, event, &mut parked).await {
                 // What is done need not be sent again, while what failed is tried again.
                 checkpoint::move_to(&pool.get().await?, NAME, handled).await?;
                 return Err(error);
@@ -84,8 +88,11 @@ impl PaidOrders {
         &self,
         pool: &Pool,
         event: &RecordedEvent,
+        parked: &mut HashSet<String>,
     ) -> Result<(), ReactionError> {
-        let is_parked = checkpoint::is_stream_parked(&pool.get().await?, NAME, event).await?;
+        // An event that was set aside itself is handled again and set aside again, if it must be.
+        let is_parked = parked.contains(&event.aggregate_id.to_string())
+            && checkpoint::is_stream_parked(&pool.get().await?, NAME, event).await?;
         let outcome = if is_parked {
             Err(Failure::Hopeless("an earlier event of this stream is set aside".to_owned()))
         } else {
@@ -95,6 +102,7 @@ impl PaidOrders {
             Ok(()) => Ok(()),
             Err(Failure::Away(why)) => Err(ReactionError::Away(why)),
             Err(Failure::Hopeless(why)) => {
+                parked.insert(event.aggregate_id.to_string());
                 checkpoint::park(&pool.get().await?, NAME, event, &why).await
             }
         }
@@ -107,7 +115,10 @@ impl PaidOrders {
             return Ok(());
         };
         let order_id = OrderId::new(event.aggregate_id);
-        let loaded = self.orders.load(event.aggregate_id).await.map_err(store_failure)?;
+        // The relay of this process has just recorded it, as a rule, and remembers it.
+        let version = u64::try_from(event.sequence).unwrap_or_default();
+        let loaded = self.orders.load_at_least(event.aggregate_id, version).await;
+        let loaded = loaded.map_err(store_failure)?;
         let Some(order) = loaded.state.placed() else {
             return Err(Failure::Hopeless("paid, but never placed".to_owned()));
         };

@@ -1,10 +1,13 @@
 //! Which payments moved money or may have: a small table folded from the log, so that
 //! reconciliation finds them without asking a read model. Amounts are the order's own to tell.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use contracts::events::{GatewayStep, OrderEvent};
 use contracts::{DecodeError, EventBody, RecordedEvent};
 use deadpool_postgres::Transaction;
+use uuid::Uuid;
 
 use super::ReactionError;
 use super::table::TableFold;
@@ -24,32 +27,66 @@ impl TableFold for PaymentIndex {
         "PaymentAbandoned",
     ];
 
-    async fn fold_in_tx(
-        tx: &Transaction<'_>,
-        event: &RecordedEvent,
-    ) -> Result<Result<(), DecodeError>, ReactionError> {
+    /// How each payment stands, by order and attempt; `None`: no money moved.
+    type Changes = BTreeMap<(Uuid, i32), Option<Row>>;
+
+    fn fold(changes: &mut Self::Changes, event: &RecordedEvent) -> Result<(), DecodeError> {
         if event.aggregate_type != OrderEvent::AGGREGATE_TYPE {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        let decoded = match event.decode::<OrderEvent>() {
-            Ok(decoded) => decoded,
-            Err(error) => return Ok(Err(error)),
-        };
-        let Some((attempt, row)) = change(&decoded) else {
-            return Ok(Ok(()));
-        };
-        // Attempts are counted from 1 within an order; none has that many.
-        let attempt = i32::try_from(attempt).unwrap_or(i32::MAX);
-        if let Some((state, since)) = row {
-            let next = since + LOOK_UP_AFTER;
-            let remember = tx.prepare_cached(include_str!("sql/remember_payment.sql")).await?;
-            tx.execute(&remember, &[&event.aggregate_id, &attempt, &state, &since, &next]).await?;
-        } else {
-            let forget = tx.prepare_cached(include_str!("sql/forget_payment.sql")).await?;
-            tx.execute(&forget, &[&event.aggregate_id, &attempt]).await?;
+        if let Some((attempt, row)) = change(&event.decode::<OrderEvent>()?) {
+            // Attempts are counted from 1 within an order; none has that many.
+            let key = (event.aggregate_id, i32::try_from(attempt).unwrap_or(i32::MAX));
+            // Approved is the end: nothing makes it doubtful again.
+            if !matches!(changes.get(&key), Some(Some((APPROVED, _)))) {
+                changes.insert(key, row);
+            }
         }
-        Ok(Ok(()))
+        Ok(())
     }
+
+    async fn write_in_tx(
+        tx: &Transaction<'_>,
+        changes: Self::Changes,
+    ) -> Result<(), ReactionError> {
+        let mut kept = Columns::default();
+        let mut gone = (Vec::new(), Vec::new());
+        for ((order, attempt), row) in changes {
+            let Some((state, since)) = row else {
+                gone.0.push(order);
+                gone.1.push(attempt);
+                continue;
+            };
+            kept.orders.push(order);
+            kept.attempts.push(attempt);
+            kept.states.push(state);
+            kept.since.push(since);
+            kept.next.push(since + LOOK_UP_AFTER);
+        }
+        if !kept.orders.is_empty() {
+            let Columns { orders, attempts, states, since, next } = &kept;
+            let remember = tx.prepare_cached(include_str!("sql/remember_payment.sql")).await?;
+            tx.execute(&remember, &[orders, attempts, states, since, next]).await?;
+        }
+        if !gone.0.is_empty() {
+            let forget = tx.prepare_cached(include_str!("sql/forget_payment.sql")).await?;
+            tx.execute(&forget, &[&gone.0, &gone.1]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The state of a payment whose money moved.
+const APPROVED: &str = "approved";
+
+/// Rows of the table, column by column.
+#[derive(Default)]
+struct Columns {
+    orders: Vec<Uuid>,
+    attempts: Vec<i32>,
+    states: Vec<&'static str>,
+    since: Vec<DateTime<Utc>>,
+    next: Vec<DateTime<Utc>>,
 }
 
 /// How a payment stands, and since when.
@@ -68,7 +105,7 @@ fn change(event: &OrderEvent) -> Option<(u32, Option<Row>)> {
             ..
         } => Some((*attempt, Some(("unresolved", *unresolved_at)))),
         OrderEvent::PaymentApproved { attempt, approved_at, .. } => {
-            Some((*attempt, Some(("approved", *approved_at))))
+            Some((*attempt, Some((APPROVED, *approved_at))))
         }
         OrderEvent::PaymentDeclined { attempt, .. }
         | OrderEvent::PaymentAbandoned { attempt, .. } => Some((*attempt, None)),

@@ -1,5 +1,7 @@
 //! Reactions that only fold events into rows of their own: rows and checkpoint are one transaction,
 //! so that each event counts once.
+//!
+//! A batch is folded in memory first, so that it costs the same few statements whatever its size.
 
 use contracts::{DecodeError, RecordedEvent};
 use deadpool_postgres::{Pool, Transaction};
@@ -16,11 +18,18 @@ pub trait TableFold: std::fmt::Debug + Send + Sync + 'static {
     /// The stored names of the events it reads.
     const EVENT_TYPES: &'static [&'static str];
 
-    /// Folds one event. The inner error: it cannot be read, and nothing was written.
-    fn fold_in_tx(
+    /// What a batch comes to, row by row.
+    type Changes: Default + Send;
+
+    /// Folds one event into what the batch comes to so far. The error: it cannot be read, and
+    /// `changes` are as before.
+    fn fold(changes: &mut Self::Changes, event: &RecordedEvent) -> Result<(), DecodeError>;
+
+    /// Writes what a batch came to, in a few statements for all rows.
+    fn write_in_tx(
         tx: &Transaction<'_>,
-        event: &RecordedEvent,
-    ) -> impl Future<Output = Result<Result<(), DecodeError>, ReactionError>> + Send;
+        changes: Self::Changes,
+    ) -> impl Future<Output = Result<(), ReactionError>> + Send;
 }
 
 impl<T: TableFold> Reaction for T {
@@ -42,11 +51,13 @@ impl<T: TableFold> Reaction for T {
         let tx = client.transaction().await?;
         let from = checkpoint::lock_in_tx(&tx, T::NAME).await?;
         let batch = feed.read(from, &self.filter(), limit).await?;
+        let mut changes = T::Changes::default();
         for event in &batch.events {
-            if let Err(unreadable) = T::fold_in_tx(&tx, event).await? {
+            if let Err(unreadable) = T::fold(&mut changes, event) {
                 checkpoint::park(&tx, T::NAME, event, &unreadable.to_string()).await?;
             }
         }
+        T::write_in_tx(&tx, changes).await?;
         if from < batch.through {
             checkpoint::move_to(&tx, T::NAME, batch.through).await?;
         }
@@ -56,17 +67,17 @@ impl<T: TableFold> Reaction for T {
     }
 
     async fn handle(&self, pool: &Pool, event: &RecordedEvent) -> Result<(), Failure> {
-        let folded = async {
+        let mut changes = T::Changes::default();
+        if let Err(unreadable) = T::fold(&mut changes, event) {
+            return Err(Failure::Hopeless(unreadable.to_string()));
+        }
+        let written = async {
             let mut client = pool.get().await?;
             let tx = client.transaction().await?;
-            let folded = T::fold_in_tx(&tx, event).await?;
+            T::write_in_tx(&tx, changes).await?;
             tx.commit().await?;
-            Ok::<_, ReactionError>(folded)
+            Ok::<_, ReactionError>(())
         };
-        match folded.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(unreadable)) => Err(Failure::Hopeless(unreadable.to_string())),
-            Err(error) => Err(Failure::Away(with_causes(&error))),
-        }
+        written.await.map_err(|error| Failure::Away(with_causes(&error)))
     }
 }

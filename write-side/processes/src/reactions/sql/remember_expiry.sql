@@ -1,3 +1,5 @@
--- An unpaid order and when it expires.
-insert into order_expiry (order_id, expires_at, not_before) values ($1, $2, $2)
+-- Unpaid orders and when each expires.
+insert into order_expiry (order_id, expires_at, not_before)
+select n.order_id, n.expires_at, n.expires_at
+from   unnest($1::uuid[], $2::timestamptz[]) as n (order_id, expires_at)
 on conflict (order_id) do nothing
