@@ -53,7 +53,7 @@ impl fmt::Display for Violation {
 /// A rule: whether an edge is allowed, and the sentence for when it is not.
 type Rule = (fn(&Edge) -> bool, &'static str);
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     (keeps_to_its_side, "the sides meet only in schema/ and ops/service-kit"),
     (schema_stands_alone, "schema/ uses no side, and of ops/ only service-kit"),
     (kit_stands_alone, "ops/service-kit uses no crate of ours but contracts"),
@@ -63,6 +63,10 @@ const RULES: [Rule; 9] = [
     (
         reqwest_is_contained,
         "reqwest belongs to kakaopay, checkout-api, storefront, shop, load-tests",
+    ),
+    (
+        what_faces_people_calls_no_gateway,
+        "checkout-api and operator say what is to be done; only processes calls the gateway",
     ),
     (scheduler_is_contained, "tokio-cron-scheduler belongs to processes"),
     (test_crates_stay_in_tests, "testkit and kakaopay-sim are for tests, shop and load-tests"),
@@ -151,6 +155,12 @@ fn reqwest_is_contained(edge: &Edge) -> bool {
         || !edge.is_normal()
 }
 
+fn what_faces_people_calls_no_gateway(edge: &Edge) -> bool {
+    !edge.is_from(&["checkout-api", "operator"])
+        || !edge.is_normal()
+        || !edge.is_to(&["kakaopay", "processes"])
+}
+
 fn scheduler_is_contained(edge: &Edge) -> bool {
     !edge.is_to(&["tokio-cron-scheduler"]) || edge.is_from(&["processes"])
 }
@@ -206,6 +216,9 @@ mod tests {
             ("write-side/processes", "sqlx"),
             ("write-side/checkout-api", "postgres-es"),
             ("write-side/processes", "reqwest"),
+            ("write-side/checkout-api", "write-side/processes"),
+            ("write-side/checkout-api", "write-side/kakaopay"),
+            ("write-side/operator", "write-side/kakaopay"),
             ("write-side/checkout-api", "ops/testkit"),
             ("write-side/processes", "load-tests/kakaopay-sim"),
             ("schema/event-feed", "ops/testkit"),
@@ -224,6 +237,8 @@ mod tests {
             ("write-side/event-store", "sqlx"),
             ("write-side/event-store", "postgres-es"),
             ("write-side/processes", "tokio-cron-scheduler"),
+            ("write-side/processes", "write-side/operator"),
+            ("write-side/checkout-api", "write-side/operator"),
             ("write-side/domain", "cqrs-es"),
             ("projections", "schema/event-feed"),
             ("read-side/storefront-api", "schema/contracts"),

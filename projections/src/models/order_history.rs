@@ -99,6 +99,9 @@ impl Projection for OrderHistory {
         "RefundRequested",
         "RefundSucceeded",
         "RefundFailed",
+        // Nothing of them is shown, but they move the order's version, which `If-Match` names.
+        "PaymentDifferenceFound",
+        "PaymentDifferenceSettled",
         "ReceiverChanged",
     ];
     const TABLES_SQL: &'static str = include_str!("order_history/tables.sql");

@@ -184,6 +184,9 @@ impl Document {
             | OrderEvent::Expired { .. }
             | OrderEvent::Cancelled { .. }
             | OrderEvent::RefundFailed { .. }
+            // Found, not booked: our books stay as they are until somebody corrects them.
+            | OrderEvent::PaymentDifferenceFound { .. }
+            | OrderEvent::PaymentDifferenceSettled { .. }
             | OrderEvent::ReceiverChanged { .. } => {}
         }
         Ok(())

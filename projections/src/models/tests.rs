@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::events::{
-    ApprovedAmount, CartEvent, DeclineClass, GatewayStep, ItemDetails, ItemEvent, OrderEvent,
-    OrderKind, OrderLine, PaymentMethod,
+    ApprovedAmount, CartEvent, DeclineClass, DifferenceKind, GatewayStep, ItemDetails, ItemEvent,
+    OrderEvent, OrderKind, OrderLine, PaymentMethod,
 };
 use contracts::{
     CartKey, CartKind, Category, DiscountRate, EventBody, ItemId, OrderId, OrderNumber, Position,
@@ -310,6 +310,23 @@ fn an_orders_status_follows_its_money_first() {
     assert_eq!(declined_once.only("order_history", 4), Cell::text("DECLINED"));
     let again = declined_once.with(A, &requested(2));
     assert_eq!(again.only("order_history", 4), Cell::text("AWAITING_PAYMENT"));
+}
+
+/// Whoever changes the order names the version that it shows.
+#[test]
+fn a_difference_moves_the_version_of_an_order_and_nothing_that_is_shown() {
+    let kind = DifferenceKind::Cancelled;
+    let (ours, theirs) = (text("0"), text("400"));
+    let found =
+        OrderEvent::PaymentDifferenceFound { attempt: 1, kind, ours, theirs, found_at: noon() };
+    let settled = OrderEvent::PaymentDifferenceSettled { attempt: 1, kind, settled_at: noon() };
+    let paid = || Log::default().with(A, &placed()).with(A, &requested(1)).with(A, &approved(1, 1));
+    let compared = paid().with(A, &found).with(A, &settled);
+    let mut row = compared.rows("order_history", 0).unwrap().remove(0);
+    assert_eq!(row[19..], [Cell::BigInt(5), Cell::BigInt(5)], "version and position");
+    row.truncate(19);
+    assert_eq!(row, paid().rows("order_history", 0).unwrap()[0][..19]);
+    assert_eq!(entries(&compared), entries(&paid()));
 }
 
 /// The ledger as (account, amount), in the order of its bookings.

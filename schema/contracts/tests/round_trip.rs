@@ -4,9 +4,9 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::events::{
-    AbandonReason, ApprovedAmount, CancelledBy, CartEvent, DeclineClass, GatewayStep, ItemDetails,
-    ItemEvent, OrderEvent, OrderKind, OrderLine, PaymentMethod, RedirectUrls, ReturnedAs, Role,
-    SubscriptionEvent, UserEvent,
+    AbandonReason, ApprovedAmount, CancelledBy, CartEvent, DeclineClass, DifferenceKind,
+    GatewayStep, ItemDetails, ItemEvent, OrderEvent, OrderKind, OrderLine, PaymentMethod,
+    RedirectUrls, ReturnedAs, Role, SubscriptionEvent, UserEvent,
 };
 use contracts::{
     BillingKeyId, CartKey, CartKind, Category, DiscountRate, EventBody, ItemId, OrderId,
@@ -307,6 +307,24 @@ fn payment_ended() -> impl Strategy<Value = OrderEvent> {
     ]
 }
 
+fn compared() -> impl Strategy<Value = OrderEvent> {
+    let kind = || select(DifferenceKind::ALL.to_vec());
+    prop_oneof![
+        (any::<u32>(), kind(), text(), text(), instant()).prop_map(
+            |(attempt, kind, ours, theirs, found_at)| OrderEvent::PaymentDifferenceFound {
+                attempt,
+                kind,
+                ours,
+                theirs,
+                found_at,
+            }
+        ),
+        (any::<u32>(), kind(), instant()).prop_map(|(attempt, kind, settled_at)| {
+            OrderEvent::PaymentDifferenceSettled { attempt, kind, settled_at }
+        }),
+    ]
+}
+
 fn order_ended() -> impl Strategy<Value = OrderEvent> {
     let refund = || id(RefundId::new);
     prop_oneof![
@@ -410,7 +428,13 @@ proptest! {
 
     #[test]
     fn an_order_event_survives_being_stored(
-        event in prop_oneof![placed(), payment_opened(), payment_ended(), order_ended()],
+        event in prop_oneof![
+            placed(),
+            payment_opened(),
+            payment_ended(),
+            compared(),
+            order_ended(),
+        ],
     ) {
         round_trips(&event);
     }
@@ -423,5 +447,13 @@ proptest! {
     #[test]
     fn a_user_event_survives_being_stored(event in user_event()) {
         round_trips(&event);
+    }
+}
+
+/// The name stands in tables and metrics, the event in the log: one word for one thing.
+#[test]
+fn a_kind_of_difference_has_one_name() {
+    for kind in DifferenceKind::ALL {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
     }
 }

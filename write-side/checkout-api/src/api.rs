@@ -5,10 +5,12 @@
 //! does not start.
 
 mod auth;
+mod books;
 mod carts;
 mod items;
 mod models;
 mod orders;
+mod outbox;
 mod payments;
 mod policy;
 mod returns;
@@ -36,6 +38,8 @@ enum Tag {
     Payments,
     /// The catalogue, for administrators.
     Catalogue,
+    /// What waits for a person, for administrators.
+    Operating,
 }
 
 /// What shoppers call.
@@ -63,8 +67,13 @@ pub(crate) fn public(shop: &Arc<Shop>) -> OpenApiService<PublicApis, ()> {
         .description(include_str!("api/description.md"))
 }
 
+/// What administrators call.
+pub(crate) type AdminApis = (items::ItemsApi, outbox::OutboxApi, books::BooksApi);
+
 /// The operations for administrators, on a listener of their own.
-pub(crate) fn admin(shop: &Arc<Shop>) -> OpenApiService<items::ItemsApi, ()> {
-    OpenApiService::new(items::ItemsApi(Arc::clone(shop)), "Pillivery administration", "1.0")
+pub(crate) fn admin(shop: &Arc<Shop>) -> OpenApiService<AdminApis, ()> {
+    let shop = || Arc::clone(shop);
+    let apis = (items::ItemsApi(shop()), outbox::OutboxApi(shop()), books::BooksApi(shop()));
+    OpenApiService::new(apis, "Pillivery administration", "1.0")
         .description("Every operation needs the access token of an administrator.")
 }

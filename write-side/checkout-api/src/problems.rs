@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::user::{CLAIM_DISPLAY_NAME, CLAIM_EMAIL, CLAIM_PHONE};
 use domain::{Refusal, RefusalKind};
 use event_store::{DispatchError, StoreError};
+use operator::OperatorError;
 use poem::http::HeaderValue;
 use poem::http::header::ETAG;
 use service_kit::problem::Problem;
@@ -86,6 +87,35 @@ pub(crate) fn of_credentials(error: &CredentialsError) -> Problem {
         }
         CredentialsError::Statement(_) | CredentialsError::Role(_) => Problem::internal(error),
     }
+}
+
+/// The answer when what waits for a person could not be shown or changed.
+pub(crate) fn of_operator(error: OperatorError) -> Problem {
+    match error {
+        OperatorError::NoSuchRow(_) => no_such_row(),
+        OperatorError::WrongState { state, .. } => Problem::conflict(
+            "outbox.wrong_state",
+            format!("the row is {state}, which does not allow this"),
+        ),
+        OperatorError::NotParked { .. } => {
+            Problem::not_found("parked.not_found", "no such event was set aside")
+        }
+        OperatorError::Away(_) => operators_away(&error),
+        OperatorError::Statement(ref cause) if cause.as_db_error().is_none() => {
+            operators_away(&error)
+        }
+        OperatorError::Statement(_) | OperatorError::Unwritable(_) => Problem::internal(&error),
+    }
+}
+
+fn operators_away(error: &OperatorError) -> Problem {
+    tracing::warn!(error = error as &dyn std::error::Error, "the operators' tables are away");
+    Problem::unavailable("store.unavailable", "try again in a moment")
+}
+
+/// The answer when the outbox never had such a row, or has long forgotten it.
+pub(crate) fn no_such_row() -> Problem {
+    Problem::not_found("outbox.not_found", "there is no such row")
 }
 
 /// The answer when a password could not be hashed.

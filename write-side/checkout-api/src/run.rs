@@ -8,6 +8,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 use event_feed::{FeedReader, FollowOptions, SafePosition, Watcher, WatcherHandle, WatcherOptions};
 use event_store::{Executor, ExecutorOptions, PgEventStore, StoreError, StoreSizes};
+use operator::Operator;
 use poem::endpoint::BoxEndpoint;
 use poem::http::HeaderValue;
 use poem::{EndpointExt, Route};
@@ -166,7 +167,8 @@ pub async fn assemble(
     let watcher = watch(config, &pool, &clock, &shutdown);
     let outcomes = Outcomes::new(watcher.safe(), Arc::clone(&clock));
     let accounts = open_accounts(config, &pool, &tokens, &clock).await?;
-    let shop = Arc::new(open_shop(config, accounts, outcomes.clone())?);
+    let operator = Operator::new(pool.clone());
+    let shop = Arc::new(open_shop(config, accounts, outcomes.clone(), operator)?);
     let forwarded = if config.trusts_proxy { ForwardedBy::Proxy } else { ForwardedBy::Nobody };
     let public = routes(api::public(&shop))?
         .data(Arc::clone(&tokens))
@@ -236,6 +238,7 @@ fn open_shop(
     config: &CheckoutConfig,
     accounts: Accounts,
     outcomes: Outcomes,
+    operator: Operator,
 ) -> Result<Shop, RunError> {
     let store = Arc::clone(&accounts.store);
     let options = ExecutorOptions::default();
@@ -245,6 +248,7 @@ fn open_shop(
         items: Executor::new(Arc::clone(&store), options),
         orders: Executor::new(Arc::clone(&store), options),
         store,
+        operator,
         vault: accounts.vault.clone(),
         pepper: accounts.pepper.clone(),
         clock: Arc::clone(&accounts.clock),
@@ -256,7 +260,7 @@ fn open_shop(
     })
 }
 
-/// Connections for accounts, keys and the feed.
+/// Connections for accounts, keys, the feed and what operators look at.
 pub(crate) fn open_pool(config: &CheckoutConfig) -> Result<Pool, PoolError> {
     let settings = PoolSettings {
         application_name: SERVICE,

@@ -9,6 +9,7 @@ use domain::cart::Cart;
 use domain::item::{Item, ItemOffer};
 use domain::order::Order;
 use event_store::{Executor, PgEventStore, ReceiptKey, StoreError};
+use operator::Operator;
 use poem_openapi::types::ToJSON;
 use service_kit::clock::SharedClock;
 use service_kit::digest::Pepper;
@@ -34,6 +35,7 @@ pub(crate) struct Shop {
     pub(crate) items: Executor<Item>,
     pub(crate) orders: Executor<Order>,
     pub(crate) store: Arc<PgEventStore>,
+    pub(crate) operator: Operator,
     pub(crate) vault: Vault,
     pub(crate) pepper: Pepper,
     pub(crate) clock: SharedClock,

@@ -10,6 +10,7 @@ pub mod item;
 pub mod kernel;
 pub mod order;
 pub mod pricing;
+pub mod settlement;
 pub mod subscription;
 pub mod user;
 
@@ -18,3 +19,4 @@ mod fixtures;
 
 pub use effects::Effect;
 pub use kernel::{EventSourced, Fact, Principal, Refusal, RefusalKind};
+pub use settlement::Settlement;

@@ -7,6 +7,7 @@
 //! that money moved: then it is put on record.
 
 mod command;
+mod comparing;
 mod effects;
 mod ending;
 mod fold;
@@ -25,6 +26,7 @@ use contracts::Claim;
 use contracts::events::{CancelledBy, OrderEvent};
 
 pub use self::command::{OfferedLine, OrderCommand, PlaceOrder, RecordApproval};
+pub use self::comparing::{Differences, Sides};
 pub use self::paying::MISMATCH;
 pub use self::placing::{EXPIRES_AFTER, LINES_MAX};
 pub use self::refusal::{OrderRefusal, PriceChange};
@@ -100,6 +102,9 @@ impl PlacedOrder {
             }
             OrderCommand::RecordRefundFailure { refund_id, class, code, at } => {
                 self.record_refund_failure(refund_id, class, code, at)
+            }
+            OrderCommand::RecordDifferences { attempt, found, at } => {
+                self.record_differences(attempt, &found, at)
             }
             OrderCommand::ChangeReceiver { by, receiver } => self.change_receiver(by, receiver),
         }

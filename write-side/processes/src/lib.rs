@@ -5,7 +5,8 @@
 //! part of the shop that has it move money. [`reactions`] turn events into commands. [`schedule`]
 //! does what is due. [`reconcile`] holds our books against the gateway's. All of them may die at any
 //! point and run on several machines at once: what they do is found in the database, and doing it
-//! twice changes nothing. [`operator`] is the way in for people.
+//! twice changes nothing. [`operator`] is the way
+//! in for people.
 
 pub mod breaker;
 pub mod config;
@@ -13,13 +14,13 @@ mod dry_check;
 mod failpoints;
 pub mod gateway;
 pub mod metrics;
-pub mod operator;
 pub mod reactions;
 pub mod reconcile;
 pub mod relay;
 mod run;
 pub mod schedule;
 
+pub use ::operator;
 pub use config::{GatewayPolicy, WorkerConfig};
 pub use dry_check::{CheckedStep, check_kakaopay};
 #[cfg(feature = "failpoints")]

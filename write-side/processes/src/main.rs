@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use chrono::NaiveDate;
 use clap::{Parser, Subcommand};
+use contracts::Actor;
+use operator::{By, Intervention, Operator, OperatorError, RowView};
 use processes::WorkerConfig;
-use processes::operator::{Intervention, Operator, OperatorError, RowView};
+use processes::reconcile::Span;
 use processes::reconcile::table::{self, days};
-use processes::reconcile::{Span, open_differences};
 use service_kit::clock::{Clock, SystemClock};
 use service_kit::config::{Settings, environment};
 use service_kit::pools::{self, PoolSettings};
@@ -238,9 +239,7 @@ async fn reconcile(span: Span, json: bool) -> Result<bool, Failure> {
 }
 
 async fn differences(limit: u32) -> Result<(), Failure> {
-    let url = Settings::new(environment()).secret("DATABASE_URL")?;
-    let settings = PoolSettings { size_max: 1, ..PoolSettings::named("worker-operator") };
-    let open = open_differences(&pools::postgres(&url, &settings)?, limit).await?;
+    let open = operator()?.differences(limit).await?;
     writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&open)?)?;
     Ok(())
 }
@@ -276,7 +275,7 @@ async fn outbox(command: OutboxCommand, json: bool) -> Result<(), Failure> {
             print(&operator.list(state.as_deref(), limit).await?, json)
         }
         OutboxCommand::Show { id } => {
-            let shown = operator.show(id).await?.ok_or(OperatorError::NotApplicable(id))?;
+            let shown = operator.show(id).await?.ok_or(OperatorError::NoSuchRow(id))?;
             // One row is only readable as a whole.
             writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&shown)?)?;
             Ok(())
@@ -300,7 +299,8 @@ async fn intervene(
     what: Intervention,
     json: bool,
 ) -> Result<(), Failure> {
-    operator.intervene(id, what).await?;
+    let actor = Actor::System("operator".to_owned());
+    operator.intervene(id, what, &By { actor, request_id: Uuid::now_v7().to_string() }).await?;
     print(operator.show(id).await?.as_slice(), json)
 }
 

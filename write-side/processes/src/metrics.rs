@@ -44,8 +44,10 @@ pub const SCHEDULE_RUNS: &str = "schedule_runs_total";
 pub const ORDERS_EXPIRED: &str = "schedule_orders_expired_total";
 /// Payments held against the gateway's books, by verdict; `looked_up` for those without outcome.
 pub const RECONCILED: &str = "reconciled_payments_total";
-/// Differences between the gateway's books and ours, by kind. Every one is an alarm.
+/// Differences between the gateway's books and ours that were new, by kind. Every one is an alarm.
 pub const RECONCILE_DIFFERENCES: &str = "reconcile_differences_total";
+/// Differences that are still open, as of the last minute. An alarm as long as it is above 0.
+pub const RECONCILE_OPEN: &str = "reconcile_differences_open";
 
 /// Gives every metric its unit and help; called once by `run`.
 pub fn describe() {
@@ -68,7 +70,12 @@ pub fn describe() {
     describe_counter!(SCHEDULE_RUNS, Unit::Count, "runs of scheduled jobs");
     describe_counter!(ORDERS_EXPIRED, Unit::Count, "unpaid orders expired");
     describe_counter!(RECONCILED, Unit::Count, "payments held against the gateway's books");
-    describe_counter!(RECONCILE_DIFFERENCES, Unit::Count, "differences from the gateway's books");
+    describe_counter!(
+        RECONCILE_DIFFERENCES,
+        Unit::Count,
+        "new differences from the gateway's books"
+    );
+    describe_gauge!(RECONCILE_OPEN, Unit::Count, "differences that are still open");
 }
 
 pub(crate) fn gateway_call(operation: &'static str, result: &'static str, took: Duration) {
@@ -139,6 +146,10 @@ pub(crate) fn orders_expired(orders: u64) {
 
 pub(crate) fn reconciled(verdict: &'static str) {
     counter!(RECONCILED, "verdict" => verdict).increment(1);
+}
+
+pub(crate) fn reconcile_differences_open(open: u32) {
+    gauge!(RECONCILE_OPEN).set(f64::from(open));
 }
 
 pub(crate) fn reconcile_difference(kind: &'static str) {

@@ -22,11 +22,13 @@ use crate::relay::with_causes;
 pub mod checkpoint;
 pub mod expiry_index;
 pub mod paid_orders;
+pub mod payment_differences;
 pub mod payment_index;
 pub mod table;
 
 pub use expiry_index::ExpiryIndex;
 pub use paid_orders::PaidOrders;
+pub use payment_differences::PaymentDifferences;
 pub use payment_index::PaymentIndex;
 
 /// Events read at once: one round trip amortised over many, and half a MiB at most.

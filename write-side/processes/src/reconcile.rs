@@ -1,18 +1,19 @@
 //! Holding our books against the gateway's.
 //!
-//! Approved payments are compared with the gateway's answer to a look-up; what differs is kept in
-//! `reconciliation_difference`, counted and alarmed, and nothing is corrected by itself. Payments
+//! Approved payments are compared with the gateway's answer to a look-up; what differs becomes an
+//! event of the order, counted and alarmed once, and nothing is corrected by itself. Payments
 //! that nobody is working on although their outcome is open are looked up and, once the gateway
 //! knows, handed back to the relay. No money moves from here: the only call made is the question.
 //!
-//! Ours is the order itself, read before the question and again when the answer differs: an order
-//! that moved meanwhile is compared anew rather than alarmed about.
+//! Ours is the order itself, read before the question; what was found is recorded at that very
+//! version. An order that moved meanwhile is compared anew rather than alarmed about.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use contracts::events::DifferenceKind;
 use contracts::{OrderId, Text, Won};
 use deadpool_postgres::Pool;
 use domain::order::{Attempt, Order, PlacedOrder, RefundStage};
@@ -33,10 +34,9 @@ mod differences;
 mod pending;
 pub mod table;
 
-pub use differences::{OpenDifference, open_differences};
+pub use differences::Difference;
+pub use operator::LOOK_UP_AFTER;
 
-/// How long a payment may be without an outcome before it is looked up.
-pub const LOOK_UP_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// Times an order that moves is compared again before it is left for another day.
 const MOVES_MAX: u32 = 3;
 /// Events folded at once while the index is brought up to date.
@@ -125,17 +125,6 @@ pub struct Books {
     pub status: String,
 }
 
-/// In what the two sides differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// `amount`, `cancelled`, `status`, `mismatch` or `refused`.
-    pub kind: &'static str,
-    /// What we have.
-    pub ours: String,
-    /// What they say.
-    pub theirs: String,
-}
-
 /// What came of comparing a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -167,8 +156,10 @@ pub struct Compared {
     pub theirs: Option<Books>,
     /// What came of it.
     pub verdict: Verdict,
-    /// In what they differ; or why the gateway told nothing.
+    /// In what they differ.
     pub differences: Vec<Difference>,
+    /// Why the gateway told nothing, when it did not.
+    pub unanswered: Option<String>,
 }
 
 /// How many payments came out how.
@@ -264,18 +255,22 @@ impl Reconciler {
         Ok(summary)
     }
 
-    /// Compares at most `limit` payments approved within `span`, drawn by lot.
+    /// Compares at most `limit` payments: those about which a difference is open, whenever they were
+    /// approved, and of those approved within `span` as many more as are drawn by lot.
     ///
     /// # Errors
     /// As [`Reconciler::compare`].
     pub async fn compare_sample(&self, span: Span, limit: u32) -> Result<Summary, ReconcileError> {
         let client = self.pool.get().await?;
+        let limit = i64::from(limit);
+        let mut rows = client.query(include_str!("reconcile/sql/differing.sql"), &[&limit]).await?;
+        let rest = limit - i64::try_from(rows.len()).unwrap_or(limit);
         let statement = include_str!("reconcile/sql/sample.sql");
-        let rows = client.query(statement, &[&span.from, &span.to, &i64::from(limit)]).await?;
+        rows.extend(client.query(statement, &[&span.from, &span.to, &rest]).await?);
         drop(client);
-        let sample = rows.iter().map(Indexed::read).collect::<Result<Vec<_>, _>>()?;
+        let chosen = rows.iter().map(Indexed::read).collect::<Result<Vec<_>, _>>()?;
         let mut summary = Summary::default();
-        self.compare_all(sample, &mut summary, &mut |_compared| ()).await?;
+        self.compare_all(chosen, &mut summary, &mut |_compared| ()).await?;
         Ok(summary)
     }
 
@@ -328,11 +323,7 @@ impl Reconciler {
             let Some(compared) = self.ask(order, payment.attempt).await else {
                 return Ok(None);
             };
-            if compared.verdict != Verdict::Differs {
-                break compared;
-            }
-            let after = self.orders.load(payment.order.uuid()).await?;
-            if after.version == before.version {
+            if self.note(&before, order, &compared).await? {
                 break compared;
             }
             moves += 1;
@@ -341,7 +332,6 @@ impl Reconciler {
             }
         };
         metrics::reconciled(compared.verdict.name());
-        self.note(&compared).await?;
         Ok(Some(compared))
     }
 
@@ -350,49 +340,53 @@ impl Reconciler {
         let approval = attempt.stage.approval()?;
         let ours = ours(order, attempt);
         let question = question(order, attempt, &approval.tid);
-        let (theirs, differences, verdict) = match self.gateway.look_up(&question).await {
-            Outcome::Done(standing) => {
-                let theirs = theirs(&standing);
-                let differences = differences_between(&ours, &theirs);
-                let verdict = match differences.is_empty() {
-                    true => Verdict::Same,
-                    false if is_moving(order, attempt, &ours, &theirs) => Verdict::UnderWay,
-                    false => Verdict::Differs,
-                };
-                (Some(theirs), differences, verdict)
-            }
-            other @ (Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_)) => {
-                let (kind, said, verdict) = unanswered(other);
-                let ours = ours.status.clone();
-                (None, vec![Difference { kind, ours, theirs: said }], verdict)
-            }
-        };
-        Some(Compared {
+        let mut compared = Compared {
             order_id: order.order_id,
             number: order.number.as_str().to_owned(),
             attempt: number,
             tid: approval.tid.as_str().to_owned(),
             ours,
-            theirs,
-            verdict,
-            differences,
-        })
+            theirs: None,
+            verdict: Verdict::Unanswered,
+            differences: Vec::new(),
+            unanswered: None,
+        };
+        match self.gateway.look_up(&question).await {
+            Outcome::Done(standing) => {
+                let theirs = theirs(&standing);
+                let is_moving = is_moving(order, attempt, &compared.ours, &theirs);
+                compared.hold_against(theirs, is_moving);
+            }
+            Outcome::Unknown(doubt @ Doubt::Mismatch(_)) => {
+                compared.differ(DifferenceKind::Mismatch, &doubt.to_string());
+            }
+            // Money that we booked and that they know nothing of.
+            Outcome::Declined(decline) => {
+                compared.differ(DifferenceKind::Refused, decline.code.as_str());
+            }
+            Outcome::Unknown(doubt) => compared.unanswered = Some(doubt.to_string()),
+            Outcome::NotSent(reason) => compared.unanswered = Some(reason.to_string()),
+        }
+        Some(compared)
     }
 }
 
-/// What an answer that tells no books means: the kind of difference, what they said, the verdict.
-fn unanswered(outcome: Outcome<Standing>) -> (&'static str, String, Verdict) {
-    match outcome {
-        Outcome::Unknown(doubt @ Doubt::Mismatch(_)) => {
-            ("mismatch", doubt.to_string(), Verdict::Differs)
-        }
-        // Money that we booked and that they know nothing of.
-        Outcome::Declined(decline) => {
-            ("refused", decline.code.as_str().to_owned(), Verdict::Differs)
-        }
-        Outcome::Unknown(doubt) => ("unanswered", doubt.to_string(), Verdict::Unanswered),
-        Outcome::NotSent(reason) => ("unanswered", reason.to_string(), Verdict::Unanswered),
-        Outcome::Done(_) => ("unanswered", String::new(), Verdict::Unanswered),
+impl Compared {
+    /// They told their books.
+    fn hold_against(&mut self, theirs: Books, is_moving: bool) {
+        self.differences = differences_between(&self.ours, &theirs);
+        self.verdict = match self.differences.is_empty() {
+            true => Verdict::Same,
+            false if is_moving => Verdict::UnderWay,
+            false => Verdict::Differs,
+        };
+        self.theirs = Some(theirs);
+    }
+
+    /// They told no books, and that itself is a difference.
+    fn differ(&mut self, kind: DifferenceKind, told: &str) {
+        self.verdict = Verdict::Differs;
+        self.differences = Vec::from_iter(Difference::new(kind, &self.ours.status, told));
     }
 }
 
@@ -464,13 +458,13 @@ fn status(amount: Won, cancelled: Won) -> &'static str {
 
 fn differences_between(ours: &Books, theirs: &Books) -> Vec<Difference> {
     [
-        ("amount", ours.amount.to_string(), theirs.amount.to_string()),
-        ("cancelled", ours.cancelled.to_string(), theirs.cancelled.to_string()),
-        ("status", ours.status.clone(), theirs.status.clone()),
+        (DifferenceKind::Amount, ours.amount.to_string(), theirs.amount.to_string()),
+        (DifferenceKind::Cancelled, ours.cancelled.to_string(), theirs.cancelled.to_string()),
+        (DifferenceKind::Status, ours.status.clone(), theirs.status.clone()),
     ]
     .into_iter()
     .filter(|(_, ours, theirs)| ours != theirs)
-    .map(|(kind, ours, theirs)| Difference { kind, ours, theirs })
+    .filter_map(|(kind, ours, theirs)| Difference::new(kind, &ours, &theirs))
     .collect()
 }
 

@@ -24,7 +24,6 @@ pub mod carry;
 pub mod decide;
 pub mod deliver;
 pub mod rows;
-pub mod settlement;
 
 pub use carry::Carrier;
 pub use decide::RetryPolicy;

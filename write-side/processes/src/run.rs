@@ -29,7 +29,7 @@ use crate::gateway::PaymentGateway;
 use crate::gateway::kakaopay::{KakaoPayGateway, KakaoPayParts};
 use crate::gateway::lane::{Lane, LanePolicy};
 use crate::metrics;
-use crate::reactions::{ExpiryIndex, PaidOrders, PaymentIndex, Reactor};
+use crate::reactions::{ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor};
 use crate::reconcile::{Pace, Reconciler};
 use crate::relay::deliver::Delivery;
 use crate::relay::{Carrier, Relay, Rows, WakeUp};
@@ -134,7 +134,8 @@ pub async fn run_on(
     let watching = Relay::watch(parts.rows.clone(), Arc::clone(&parts.clock), shutdown.clone());
     let paid = reactor.clone().run(parts.paid_orders(), shutdown.clone());
     let expiry = reactor.clone().run(ExpiryIndex, shutdown.clone());
-    let payments = reactor.run(PaymentIndex, shutdown.clone());
+    let payments = reactor.clone().run(PaymentIndex, shutdown.clone());
+    let differences = reactor.run(PaymentDifferences, shutdown.clone());
     let jobs = parts.jobs(shutdown.clone());
     let reconciler = parts.reconciler(shutdown.clone());
     let relay = parts.relay(&config);
@@ -143,13 +144,14 @@ pub async fn run_on(
         paid,
         expiry,
         payments,
+        differences,
         waking,
         watching,
         ending_all(&trigger, schedule::run(jobs, reconciler, shutdown.clone())),
         ending_all(&trigger, serve(SERVICE, ops, routes, shutdown)),
         follower.stopped(),
     );
-    let (_drained, (), (), (), (), (), scheduled, served, ()) = ended;
+    let (_drained, (), (), (), (), (), (), scheduled, served, ()) = ended;
     scheduled?;
     served?;
     tracing::info!("worker stopped");

@@ -56,6 +56,8 @@ impl OrderSales {
             | OrderEvent::Expired { .. }
             | OrderEvent::Cancelled { .. }
             | OrderEvent::RefundFailed { .. }
+            | OrderEvent::PaymentDifferenceFound { .. }
+            | OrderEvent::PaymentDifferenceSettled { .. }
             | OrderEvent::ReceiverChanged { .. } => Ok(Vec::new()),
         }
     }

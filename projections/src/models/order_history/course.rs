@@ -105,7 +105,10 @@ impl Course {
             | OrderEvent::PaymentUnresolved { attempt, .. }
             | OrderEvent::PaymentAbandoned { attempt, .. } => self.advance(*attempt, event),
             // Coming back moves nothing by itself: an approval or the end of the attempt follows.
+            // Differences from the gateway's books are the shop's business and not the shopper's.
             OrderEvent::Placed { .. }
+            | OrderEvent::PaymentDifferenceFound { .. }
+            | OrderEvent::PaymentDifferenceSettled { .. }
             | OrderEvent::PaymentReturned { .. }
             | OrderEvent::ReceiverChanged { .. } => {}
         }
@@ -206,6 +209,8 @@ fn stage_after(event: &OrderEvent) -> Option<Stage> {
         | OrderEvent::RefundRequested { .. }
         | OrderEvent::RefundSucceeded { .. }
         | OrderEvent::RefundFailed { .. }
+        | OrderEvent::PaymentDifferenceFound { .. }
+        | OrderEvent::PaymentDifferenceSettled { .. }
         | OrderEvent::ReceiverChanged { .. } => None,
     }
 }

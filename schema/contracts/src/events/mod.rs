@@ -13,8 +13,8 @@ pub mod user;
 pub use cart::CartEvent;
 pub use item::{ItemDetails, ItemEvent};
 pub use order::{
-    AbandonReason, ApprovedAmount, CancelledBy, DeclineClass, GatewayStep, OrderEvent, OrderKind,
-    OrderLine, PaymentMethod, RedirectUrls, ReturnedAs,
+    AbandonReason, ApprovedAmount, CancelledBy, DeclineClass, DifferenceKind, GatewayStep,
+    OrderEvent, OrderKind, OrderLine, PaymentMethod, RedirectUrls, ReturnedAs,
 };
 pub use subscription::SubscriptionEvent;
 pub use user::{Role, UserEvent};

@@ -155,6 +155,48 @@ pub enum CancelledBy {
     System,
 }
 
+/// In what the gateway's books differ from ours about one payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// What was paid.
+    Amount,
+    /// What of it went back.
+    Cancelled,
+    /// How the payment stands.
+    Status,
+    /// Their answer is about something else than was asked for.
+    Mismatch,
+    /// They refuse to tell of a payment that we booked.
+    Refused,
+    /// We have no outcome, and they tell none that could be booked.
+    Unresolved,
+}
+
+impl DifferenceKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Amount,
+        Self::Cancelled,
+        Self::Status,
+        Self::Mismatch,
+        Self::Refused,
+        Self::Unresolved,
+    ];
+
+    /// Its name, as events and tables have it and as metrics are labelled.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Amount => "amount",
+            Self::Cancelled => "cancelled",
+            Self::Status => "status",
+            Self::Mismatch => "mismatch",
+            Self::Refused => "refused",
+            Self::Unresolved => "unresolved",
+        }
+    }
+}
+
 /// Facts about one order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrderEvent {
@@ -364,6 +406,31 @@ pub enum OrderEvent {
         /// When, by the process's clock.
         failed_at: DateTime<Utc>,
     },
+    /// The gateway's books were found to differ from ours; recorded anew when a side changes, and
+    /// not when the same is found again.
+    #[serde(rename = "PaymentDifferenceFound")]
+    PaymentDifferenceFound {
+        /// Which attempt.
+        attempt: u32,
+        /// In what.
+        kind: DifferenceKind,
+        /// What we have: an amount in won or a word.
+        ours: Text<200>,
+        /// What they say: an amount in won, a word, a code or the names of fields.
+        theirs: Text<200>,
+        /// When, by the process's clock.
+        found_at: DateTime<Utc>,
+    },
+    /// A difference is gone: the books agree again, or a payment without outcome got one.
+    #[serde(rename = "PaymentDifferenceSettled")]
+    PaymentDifferenceSettled {
+        /// Which attempt.
+        attempt: u32,
+        /// In what they differed.
+        kind: DifferenceKind,
+        /// When, by the process's clock.
+        settled_at: DateTime<Utc>,
+    },
     /// The order goes to somebody or somewhere else.
     #[serde(rename = "ReceiverChanged")]
     ReceiverChanged {
@@ -387,5 +454,7 @@ event_body!(OrderEvent, "order", {
     RefundRequested => "RefundRequested" v 1,
     RefundSucceeded => "RefundSucceeded" v 1,
     RefundFailed => "RefundFailed" v 1,
+    PaymentDifferenceFound => "PaymentDifferenceFound" v 1,
+    PaymentDifferenceSettled => "PaymentDifferenceSettled" v 1,
     ReceiverChanged => "ReceiverChanged" v 1,
 });

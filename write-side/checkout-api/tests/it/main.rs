@@ -6,6 +6,7 @@ mod accounts;
 mod carts;
 mod catalogue;
 mod manners;
+mod operating;
 mod orders;
 mod payments;
 mod policy;

@@ -13,6 +13,7 @@ use contracts::{
     Text, Won,
 };
 
+use super::comparing::Differences;
 use crate::item::ItemOffer;
 use crate::kernel::Principal;
 
@@ -201,6 +202,16 @@ pub enum OrderCommand {
         class: DeclineClass,
         /// The gateway's code.
         code: Text<100>,
+        /// Now.
+        at: DateTime<Utc>,
+    },
+    /// What a comparison of a payment with the gateway's books found, all of it: what is new or
+    /// stands otherwise goes on record, what is gone is settled, and the same changes nothing.
+    RecordDifferences {
+        /// Which attempt.
+        attempt: u32,
+        /// In what the books differ; empty when they agree.
+        found: Differences,
         /// Now.
         at: DateTime<Utc>,
     },

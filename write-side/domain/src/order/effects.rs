@@ -51,6 +51,8 @@ impl PlacedOrder {
             | OrderEvent::Cancelled { .. }
             | OrderEvent::RefundSucceeded { .. }
             | OrderEvent::RefundFailed { .. }
+            | OrderEvent::PaymentDifferenceFound { .. }
+            | OrderEvent::PaymentDifferenceSettled { .. }
             | OrderEvent::ReceiverChanged { .. } => None,
         }
     }

@@ -3,6 +3,7 @@
 use contracts::RefundId;
 use contracts::events::{GatewayStep, OrderEvent, ReturnedAs};
 
+use super::comparing::{Differences, Sides};
 use super::state::{
     Approval, Attempt, Course, Order, PaymentPage, PlacedOrder, Refund, RefundStage, Stage,
 };
@@ -69,7 +70,9 @@ impl PlacedOrder {
             | OrderEvent::PaymentApproved { attempt, .. }
             | OrderEvent::PaymentDeclined { attempt, .. }
             | OrderEvent::PaymentUnresolved { attempt, .. }
-            | OrderEvent::PaymentAbandoned { attempt, .. } => {
+            | OrderEvent::PaymentAbandoned { attempt, .. }
+            | OrderEvent::PaymentDifferenceFound { attempt, .. }
+            | OrderEvent::PaymentDifferenceSettled { attempt, .. } => {
                 let number = *attempt;
                 if let Some(attempt) = self.attempt_mut(number) {
                     attempt.fold(event);
@@ -107,6 +110,7 @@ impl PlacedOrder {
             returned: false,
             stage: Stage::Requested,
             refund_unresolved: false,
+            differences: Differences::new(),
         });
     }
 
@@ -195,6 +199,13 @@ impl Attempt {
             }
             OrderEvent::PaymentAbandoned { reason, .. } => {
                 self.stage = Stage::Abandoned { reason: *reason };
+            }
+            OrderEvent::PaymentDifferenceFound { kind, ours, theirs, .. } => {
+                let sides = Sides { ours: ours.clone(), theirs: theirs.clone() };
+                self.differences.insert(*kind, sides);
+            }
+            OrderEvent::PaymentDifferenceSettled { kind, .. } => {
+                self.differences.remove(kind);
             }
             // These are not about one attempt's course; `PlacedOrder::fold` takes them.
             OrderEvent::Placed { .. }

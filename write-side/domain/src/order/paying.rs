@@ -18,7 +18,7 @@ use super::{Decision, OrderRefusal, RecordApproval};
 pub const MISMATCH: &str = "mismatch";
 
 impl PlacedOrder {
-    fn known_attempt(&self, number: u32) -> Result<&Attempt, OrderRefusal> {
+    pub(super) fn known_attempt(&self, number: u32) -> Result<&Attempt, OrderRefusal> {
         self.attempt(number).ok_or(OrderRefusal::NoSuchAttempt)
     }
 
@@ -111,7 +111,8 @@ impl PlacedOrder {
             approved_at: told.approved_at,
             billing_key: told.billing_key,
         };
-        Ok([Some(approved), refund].into_iter().flatten().collect())
+        let outcome = attempt.outcome_found(told.at);
+        Ok([Some(approved), refund, outcome].into_iter().flatten().collect())
     }
 
     /// The same payment, the same amounts, and a key only where and as one was to be yielded. A
@@ -162,13 +163,9 @@ impl PlacedOrder {
         if !is_asked(attempt, step)? {
             return Ok(Vec::new());
         }
-        Ok(vec![OrderEvent::PaymentDeclined {
-            attempt: number,
-            step,
-            class,
-            code,
-            declined_at: at,
-        }])
+        let declined =
+            OrderEvent::PaymentDeclined { attempt: number, step, class, code, declined_at: at };
+        Ok([Some(declined), attempt.outcome_found(at)].into_iter().flatten().collect())
     }
 
     pub(super) fn record_unresolved(
@@ -207,7 +204,8 @@ impl PlacedOrder {
         if !is_asked(attempt, step)? || matches!(attempt.stage, Stage::Unresolved { .. }) {
             return Ok(Vec::new());
         }
-        Ok(vec![abandoned(number, AbandonReason::NotSent, at)])
+        let abandoned = abandoned(number, AbandonReason::NotSent, at);
+        Ok([Some(abandoned), attempt.outcome_found(at)].into_iter().flatten().collect())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whatever is asked of an order, in whatever sequence: the books stay right.
 
-use contracts::events::{DeclineClass, GatewayStep, OrderEvent, ReturnedAs};
+use contracts::events::{DeclineClass, DifferenceKind, GatewayStep, OrderEvent, ReturnedAs};
 use contracts::{EventBody, RefundId, Won};
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::tests::{
     approval, approved, authenticated, order_id, place, placing, ready, refund_id, request_payment,
     two_lines,
 };
-use super::{Order, OrderCommand, OrderStatus, PlacedOrder, Stage};
+use super::{Differences, Order, OrderCommand, OrderStatus, PlacedOrder, Sides, Stage};
 use crate::Effect;
 use crate::fixtures::{KIM, LEE, minute, sealed, text, won};
 use crate::kernel::{EventSourced, Principal};
@@ -69,6 +69,12 @@ fn paying_command() -> impl Strategy<Value = OrderCommand> {
     ]
 }
 
+fn differences() -> impl Strategy<Value = Differences> {
+    let side = || prop::sample::select(vec!["0", "1000", "PAID"]).prop_map(text);
+    let sides = (side(), side()).prop_map(|(ours, theirs)| Sides { ours, theirs });
+    prop::collection::btree_map(prop::sample::select(DifferenceKind::ALL.to_vec()), sides, 0..3)
+}
+
 fn other_command() -> impl Strategy<Value = OrderCommand> {
     prop_oneof![
         Just(placing(place(two_lines()))),
@@ -104,6 +110,11 @@ fn other_command() -> impl Strategy<Value = OrderCommand> {
             at: minute(6),
         }),
         principal().prop_map(|by| OrderCommand::ChangeReceiver { by, receiver: sealed("office") }),
+        (0_u32..4, differences()).prop_map(|(attempt, found)| OrderCommand::RecordDifferences {
+            attempt,
+            found,
+            at: minute(7),
+        }),
     ]
 }
 
@@ -183,13 +194,17 @@ proptest! {
         let first = placed_first.then(|| placing(place(two_lines())));
         for command in first.into_iter().chain(commands) {
             let decided = order.decide(command.clone());
-            prop_assert_eq!(&decided, &Order::replay(&history).decide(command));
+            prop_assert_eq!(&decided, &Order::replay(&history).decide(command.clone()));
             for event in decided.unwrap_or_default() {
                 order.evolve(&event);
                 check_effects(&order, &event);
                 history.push(event);
             }
             prop_assert_eq!(&order, &Order::replay(&history));
+            if matches!(command, OrderCommand::RecordDifferences { .. }) {
+                // What was found is on record: found again, it changes nothing.
+                prop_assert_eq!(order.decide(command).unwrap_or_default(), Vec::new());
+            }
             if let Some(placed) = order.placed() {
                 check_books(placed, &history);
             }

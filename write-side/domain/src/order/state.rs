@@ -10,6 +10,7 @@ use contracts::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::comparing::Differences;
 use super::status::OrderStatus;
 
 /// One order, or the absence of one.
@@ -97,6 +98,8 @@ pub struct Attempt {
     pub stage: Stage,
     /// Whether a call to give its money back got no answer that we know of.
     pub refund_unresolved: bool,
+    /// In what the gateway's books differ from ours, as of the last comparison.
+    pub differences: Differences,
 }
 
 /// Where the shopper pays.

@@ -1,6 +1,7 @@
 //! Given, when, then: what the order decides. Every command and every refusal at least once.
 
 mod approving;
+mod comparing;
 mod ending;
 mod placing;
 mod refunding;

@@ -120,6 +120,8 @@ fn change(event: &OrderEvent) -> Option<(u32, Option<Row>)> {
         | OrderEvent::RefundRequested { .. }
         | OrderEvent::RefundSucceeded { .. }
         | OrderEvent::RefundFailed { .. }
+        | OrderEvent::PaymentDifferenceFound { .. }
+        | OrderEvent::PaymentDifferenceSettled { .. }
         | OrderEvent::ReceiverChanged { .. } => None,
     }
 }

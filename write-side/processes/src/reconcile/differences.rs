@@ -1,92 +1,137 @@
-//! What was found to differ: written down, counted, alarmed, and settled when it is gone.
+//! What was found to differ: an event of the order, and an alarm the first time.
+//!
+//! The order decides what is new. It is told at the version that was compared: one that has moved
+//! since refuses, and is compared anew. The same difference found again is neither recorded nor
+//! alarmed; that it is still open shows in `reconcile_differences_open`.
 
-use chrono::{DateTime, Utc};
-use contracts::OrderId;
-use deadpool_postgres::Pool;
+use contracts::events::{DifferenceKind, OrderEvent};
+use contracts::{Actor, Metadata, OrderId, Text};
+use domain::order::{Differences, Order, OrderCommand, PlacedOrder, Sides};
+use event_store::{CommandContext, DispatchError, Loaded};
 use serde::Serialize;
-use tokio_postgres::Row;
+use uuid::Uuid;
 
-use super::{Compared, Difference, ReconcileError, Reconciler, Verdict};
+use super::{Compared, ReconcileError, Reconciler, Verdict};
 use crate::metrics;
+use crate::relay::with_causes;
 
-/// A difference that is still open.
+/// In what the two sides differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OpenDifference {
-    /// Which order.
-    pub order_id: OrderId,
-    /// Which attempt to pay it.
-    pub attempt: i32,
-    /// What differs.
-    pub kind: String,
+pub struct Difference {
+    /// In what.
+    pub kind: DifferenceKind,
     /// What we have.
-    pub ours: String,
+    pub ours: Text<200>,
     /// What they say.
-    pub theirs: String,
-    /// When it was first found.
-    pub found_at: DateTime<Utc>,
-    /// When it was last found.
-    pub last_found_at: DateTime<Utc>,
-    /// How often it was found.
-    pub times: i32,
+    pub theirs: Text<200>,
 }
 
-/// At most `limit` differences that are still open, oldest first.
-///
-/// # Errors
-/// The database is away.
-pub async fn open_differences(
-    pool: &Pool,
-    limit: u32,
-) -> Result<Vec<OpenDifference>, ReconcileError> {
-    let client = pool.get().await?;
-    let rows = client.query(include_str!("sql/open_differences.sql"), &[&i64::from(limit)]).await?;
-    let read = |row: &Row| {
-        Ok(OpenDifference {
-            order_id: OrderId::new(row.try_get("order_id")?),
-            attempt: row.try_get("attempt")?,
-            kind: row.try_get("kind")?,
-            ours: row.try_get("ours")?,
-            theirs: row.try_get("theirs")?,
-            found_at: row.try_get("found_at")?,
-            last_found_at: row.try_get("last_found_at")?,
-            times: row.try_get("times")?,
-        })
-    };
-    rows.iter().map(read).collect()
+impl Difference {
+    /// What is too long for the log is cut; what is nothing is a dash.
+    pub(super) fn new(kind: DifferenceKind, ours: &str, theirs: &str) -> Option<Self> {
+        Some(Self { kind, ours: side(ours)?, theirs: side(theirs)? })
+    }
+}
+
+fn side(told: &str) -> Option<Text<200>> {
+    let shown = told.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let shown: String = shown.take(200).collect();
+    Text::parse(&shown).or_else(|_nothing_left| Text::parse("-")).ok()
+}
+
+/// Whom the order hears it from.
+pub(super) fn context() -> CommandContext<Order> {
+    CommandContext::new(Metadata {
+        actor: Actor::System("reconciliation".to_owned()),
+        correlation_id: Uuid::now_v7().to_string(),
+        causation_id: None,
+        idempotency_key: None,
+    })
 }
 
 impl Reconciler {
-    /// Writes down what a comparison found, or that it found nothing any more.
-    pub(super) async fn note(&self, compared: &Compared) -> Result<(), ReconcileError> {
-        let found: &[Difference] = match compared.verdict {
-            Verdict::Differs => &compared.differences,
-            Verdict::Same => &[],
+    /// Tells the order what a comparison found, or that it found nothing any more. `false`: the
+    /// order has moved since it was loaded, and nothing was recorded.
+    pub(super) async fn note(
+        &self,
+        loaded: &Loaded<Order>,
+        order: &PlacedOrder,
+        compared: &Compared,
+    ) -> Result<bool, ReconcileError> {
+        let attempt = order.attempt(compared.attempt);
+        let is_clean = attempt.is_none_or(|attempt| attempt.differences.is_empty());
+        match compared.verdict {
             // Says nothing, neither for nor against.
-            Verdict::UnderWay | Verdict::Unanswered => return Ok(()),
-        };
-        self.note_all(compared.order_id, compared.attempt, found).await
+            Verdict::UnderWay | Verdict::Unanswered => Ok(true),
+            // Nothing to record and nothing to settle, whatever happened meanwhile.
+            Verdict::Same if is_clean => Ok(true),
+            Verdict::Same | Verdict::Differs => {
+                let found = compared.differences.clone();
+                self.record(order.order_id, loaded.version, compared.attempt, found).await
+            }
+        }
     }
 
-    pub(super) async fn note_all(
+    /// Tells the order in what the books differ about an attempt, all of it, as long as it stands at
+    /// `version`. `false`: it does not, and nothing was recorded.
+    pub(super) async fn record(
         &self,
         order: OrderId,
+        version: u64,
         attempt: u32,
-        found: &[Difference],
-    ) -> Result<(), ReconcileError> {
-        let now = self.clock.now();
-        let number = i32::try_from(attempt).unwrap_or(i32::MAX);
-        let mut client = self.pool.get().await?;
-        let tx = client.transaction().await?;
-        for Difference { kind, ours, theirs } in found {
-            metrics::reconcile_difference(kind);
-            tracing::error!(order.id = %order, attempt, kind, ours, theirs, "the books differ");
-            let statement = include_str!("sql/note_difference.sql");
-            tx.execute(statement, &[&order.uuid(), &number, kind, ours, theirs, &now]).await?;
+        found: Vec<Difference>,
+    ) -> Result<bool, ReconcileError> {
+        let found: Differences = found
+            .into_iter()
+            .map(|Difference { kind, ours, theirs }| (kind, Sides { ours, theirs }))
+            .collect();
+        let command = OrderCommand::RecordDifferences { attempt, found, at: self.clock.now() };
+        let context = context().at_version(version);
+        match self.orders.dispatch(order.uuid(), command, context).await {
+            Ok(recorded) => {
+                recorded.events.iter().for_each(|event| tell(order, event));
+                Ok(true)
+            }
+            Err(DispatchError::Stale { .. } | DispatchError::Conflict) => Ok(false),
+            Err(DispatchError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::warn!(order.id = %order, attempt, error, "the order took no comparison");
+                Ok(true)
+            }
         }
-        let kinds: Vec<&str> = found.iter().map(|difference| difference.kind).collect();
-        let statement = include_str!("sql/settle_differences.sql");
-        tx.execute(statement, &[&order.uuid(), &number, &kinds, &now]).await?;
-        tx.commit().await?;
-        Ok(())
+    }
+}
+
+/// The alarm, once an event.
+fn tell(order: OrderId, event: &OrderEvent) {
+    if let OrderEvent::PaymentDifferenceFound { attempt, kind, ours, theirs, .. } = event {
+        metrics::reconcile_difference(kind.name());
+        let (kind, ours, theirs) = (kind.name(), ours.as_str(), theirs.as_str());
+        tracing::error!(order.id = %order, attempt, kind, ours, theirs, "the books differ");
+    }
+    if let OrderEvent::PaymentDifferenceSettled { attempt, kind, .. } = event {
+        let kind = kind.name();
+        tracing::info!(order.id = %order, attempt, kind, "the books agree again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_they_say_fits_into_the_log() {
+        let long = "가".repeat(300);
+        for (told, kept) in [
+            ("5000", "5000"),
+            ("", "-"),
+            (" \u{0}\n", "-"),
+            ("a\u{7}b", "a b"),
+            (&long, &long[..600]),
+        ] {
+            let difference = Difference::new(DifferenceKind::Status, "PAID", told).unwrap();
+            assert_eq!(difference.theirs.as_str(), kept);
+        }
     }
 }

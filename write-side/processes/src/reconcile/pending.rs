@@ -8,18 +8,19 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contracts::events::GatewayStep;
-use contracts::{Actor, Metadata, Text};
-use domain::order::{Attempt, Order, PlacedOrder, Stage};
-use event_store::{CommandContext, DispatchError};
+use contracts::events::{DifferenceKind, GatewayStep};
+use contracts::{Actor, Text};
+use domain::Settlement;
+use domain::order::{Attempt, PlacedOrder, Stage};
+use event_store::DispatchError;
 use uuid::Uuid;
 
+use super::differences::context;
 use super::{Difference, Indexed, LOOK_UP_AFTER, ReconcileError, Reconciler, question};
 use crate::metrics;
-use crate::operator::{Intervention, Operator, OperatorError};
+use crate::operator::{By, Intervention, Operator, OperatorError};
 use crate::relay::decide::{Next, RetryPolicy, Try};
 use crate::relay::deliver::payment_command;
-use crate::relay::settlement::Settlement;
 
 /// Payments looked up by one run.
 const BATCH_MAX: i64 = 100;
@@ -39,6 +40,10 @@ impl Reconciler {
     /// # Errors
     /// [`ReconcileError`]; what was settled before stays so.
     pub async fn look_up_pending(&self) -> Result<u64, ReconcileError> {
+        let open = Operator::new(self.pool.clone()).differences_open().await;
+        metrics::reconcile_differences_open(
+            open.map_err(|error| ReconcileError::Database(Box::new(error)))?,
+        );
         let client = self.pool.get().await?;
         let statement = include_str!("sql/pending.sql");
         let rows = client.query(statement, &[&self.clock.now(), &BATCH_MAX]).await?;
@@ -87,7 +92,7 @@ impl Reconciler {
         metrics::reconciled("looked_up");
         match (next, row) {
             (Next::Settle(Settlement::Unresolved { reason, .. }, note), _) => {
-                self.alarm(order, attempt, &reason, note).await?;
+                self.alarm((order, loaded.version), attempt, &reason, note).await?;
                 Ok(false)
             }
             // The relay asks again and settles: it alone also knows what to do with the key.
@@ -99,7 +104,7 @@ impl Reconciler {
 
     async fn alarm(
         &self,
-        order: &PlacedOrder,
+        (order, version): (&PlacedOrder, u64),
         attempt: &Attempt,
         reason: &Text<100>,
         note: Option<String>,
@@ -108,16 +113,22 @@ impl Reconciler {
             Some(note) => format!("{reason}: {note}"),
             None => reason.as_str().to_owned(),
         };
-        let found = Difference { kind: "unresolved", ours: "no outcome".to_owned(), theirs };
-        self.note_all(order.order_id, attempt.number, &[found]).await
+        let found = Difference::new(DifferenceKind::Unresolved, "no outcome", &theirs);
+        let found = Vec::from_iter(found);
+        // An order that moved meanwhile may have its outcome: the next look will tell.
+        self.record(order.order_id, version, attempt.number, found).await.map(drop)
     }
 
     async fn give_back(&self, row: Uuid) -> Result<bool, ReconcileError> {
         let operator = Operator::new(self.pool.clone());
-        match operator.intervene(row, Intervention::Retry).await {
+        let by = By {
+            actor: Actor::System("reconciliation".to_owned()),
+            request_id: Uuid::now_v7().to_string(),
+        };
+        match operator.intervene(row, Intervention::Retry, &by).await {
             Ok(()) => Ok(true),
             // Somebody was faster.
-            Err(OperatorError::NotApplicable(_)) => Ok(false),
+            Err(OperatorError::NoSuchRow(_) | OperatorError::WrongState { .. }) => Ok(false),
             Err(error) => Err(ReconcileError::Database(Box::new(error))),
         }
     }
@@ -134,13 +145,7 @@ impl Reconciler {
         let Some(command) = payment_command(GatewayStep::Approve, &terms, settlement, now) else {
             return Ok(false);
         };
-        let context = CommandContext::<Order>::new(Metadata {
-            actor: Actor::System("reconciliation".to_owned()),
-            correlation_id: Uuid::now_v7().to_string(),
-            causation_id: None,
-            idempotency_key: None,
-        });
-        match self.orders.dispatch(order_id.uuid(), command, context).await {
+        match self.orders.dispatch(order_id.uuid(), command, context()).await {
             Ok(_recorded) => {
                 tracing::warn!(order.id = %order_id, settled, "an outcome without a row was found");
                 Ok(true)

@@ -28,12 +28,15 @@ pub fn head(out: &mut impl Write) -> io::Result<()> {
 /// # Errors
 /// `out` takes nothing.
 pub fn line(out: &mut impl Write, compared: &Compared) -> io::Result<()> {
-    let Compared { number, tid, ours, theirs, verdict, differences, .. } = compared;
+    let Compared { number, tid, ours, theirs, verdict, differences, unanswered, .. } = compared;
     let theirs = theirs.as_ref().map_or_else(|| "-".to_owned(), side);
     write!(out, "{number:<16}  {tid:<22}  {:<38} | {theirs:<38} | {}", side(ours), verdict.name())?;
     for difference in differences {
-        let (kind, ours, theirs) = (difference.kind, &difference.ours, &difference.theirs);
+        let (kind, ours, theirs) = (difference.kind.name(), &difference.ours, &difference.theirs);
         write!(out, "  {kind}: {ours} | {theirs}")?;
+    }
+    if let Some(why) = unanswered {
+        write!(out, "  {why}")?;
     }
     writeln!(out)
 }

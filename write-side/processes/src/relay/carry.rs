@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use contracts::{OrderId, seals};
-use domain::Effect;
 use domain::effects::{ApproveEffect, CancelEffect, PaymentTerms, ReadyEffect};
+use domain::{Effect, Settlement};
 use event_store::StoreError;
 use serde_json::{Value, json};
 use service_kit::clock::SharedClock;
@@ -15,7 +15,6 @@ use service_kit::vault::{Vault, VaultError};
 use super::decide::{Next, RetryPolicy, Try};
 use super::deliver::{Delivery, Task, Told};
 use super::rows::{ClaimedRow, KeptKey, PutOff, RowError, Rows};
-use super::settlement::Settlement;
 use super::with_causes;
 use crate::failpoints;
 use crate::gateway::{

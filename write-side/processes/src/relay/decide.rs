@@ -9,8 +9,8 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::events::DeclineClass;
 use contracts::{Text, Won};
+use domain::Settlement;
 
-use super::settlement::Settlement;
 use crate::gateway::kakaopay::PAGE_LIFETIME;
 use crate::gateway::{
     Checkout, Decline, Doubt, GivenBack, NotSent, Outcome, Paid, PaymentState, Standing,

@@ -7,11 +7,10 @@ use contracts::events::GatewayStep;
 use contracts::{Actor, Metadata, OrderId, Text, Won};
 use domain::effects::{CancelEffect, Effect, PaymentTerms};
 use domain::order::{Order, OrderCommand, RecordApproval, RefundStage};
-use domain::{Refusal, RefusalKind};
+use domain::{Refusal, RefusalKind, Settlement};
 use event_store::{CommandContext, DispatchError, Executor, ReceiptKey, StoreError};
 
 use super::rows::ClaimedRow;
-use super::settlement::Settlement;
 use super::with_causes;
 
 /// How long a told settlement is remembered: longer than any row can stay in the outbox between a

@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use contracts::{BillingKeyId, Sealed, UserId};
 use deadpool_postgres::{Pool, PoolError};
+use domain::Settlement;
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
-
-use super::settlement::Settlement;
 
 mod combine;
 mod hold;

@@ -233,7 +233,8 @@ async fn look_ups_that_never_answer_end_with_an_operator() {
     world.sim.clear_faults();
     let row = world.db.client().await.query_one("select id from outbox", &[]).await.unwrap();
     let operator = processes::operator::Operator::new(world.db.pool.clone());
-    operator.intervene(row.get(0), processes::operator::Intervention::Retry).await.unwrap();
+    let retry = processes::operator::Intervention::Retry;
+    operator.intervene(row.get(0), retry, &crate::world::somebody()).await.unwrap();
     world.is_paid_once(order).await;
     world.is_idle().await;
     worker.stop().await.unwrap();

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use contracts::events::OrderKind;
+use domain::Settlement;
 use kakaopay_sim::Operation;
 use processes::relay::rows::{PutOff, RowError};
-use processes::relay::settlement::Settlement;
 use serde_json::json;
 
 use crate::world::{World, clock};

@@ -7,6 +7,7 @@ mod dry_check;
 mod expiry;
 mod faults;
 mod leases;
+mod moving;
 mod nth_call;
 mod operating;
 mod ordering;

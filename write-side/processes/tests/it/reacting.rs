@@ -53,7 +53,8 @@ async fn caught_up(world: &World) {
     eventually(PATIENCE, || async {
         let behind = world
             .number(
-                "select count(*) from (values ('paid_orders'), ('expiry_index'), ('payment_index'))
+                "select count(*) from (values ('paid_orders'), ('expiry_index'), ('payment_index'),
+                                       ('payment_differences'))
                    as r (name)
                  left join reaction_checkpoint c using (name)
                  where coalesce(c.position, 0) < (select max(position) from events)",

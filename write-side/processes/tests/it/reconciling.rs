@@ -1,12 +1,14 @@
-//! Our books against the gateway's: what differs is found, kept and told, and what nobody works on
-//! gets its outcome. No test here moves money by reconciling: the simulator counts the calls.
+//! Our books against the gateway's: what differs is found, recorded once and told, and what nobody
+//! works on gets its outcome. No test here moves money by reconciling: the simulator counts the
+//! calls.
 
 use chrono::TimeDelta;
-use contracts::OrderId;
-use contracts::events::OrderKind;
-use domain::order::OrderStatus;
+use contracts::events::{DeclineClass, DifferenceKind, GatewayStep, OrderKind};
+use contracts::{OrderId, Text};
+use domain::order::{OrderCommand, OrderStatus};
 use kakaopay_sim::{Fault, FaultScript, Operation, When};
-use processes::reconcile::{Compared, Pace, Reconciler, Span, Summary, Verdict, open_differences};
+use processes::operator::{OpenDifference, Operator};
+use processes::reconcile::{Compared, Pace, Reconciler, Span, Summary, Verdict};
 use service_kit::clock::ManualClock;
 use service_kit::shutdown::Shutdown;
 use testkit::eventually;
@@ -39,6 +41,24 @@ async fn indexed(world: &World, state: &str, rows: i64) {
     eventually(PATIENCE, || async { (world.number(&sql).await == rows).then_some(()) }).await;
 }
 
+/// How many differences were recorded, and how many settled.
+async fn recorded(world: &World) -> (i64, i64) {
+    let count = async |name| {
+        world.number(&format!("select count(*) from events where event_type = '{name}'")).await
+    };
+    (count("PaymentDifferenceFound").await, count("PaymentDifferenceSettled").await)
+}
+
+/// What operators see, once that many are open.
+async fn open(world: &World, many: usize) -> Vec<OpenDifference> {
+    let operator = Operator::new(world.db.pool.clone());
+    eventually(PATIENCE, || async {
+        let open = operator.differences(10).await.unwrap();
+        (open.len() == many).then_some(open)
+    })
+    .await
+}
+
 async fn paid(world: &World) -> OrderId {
     let order = world.place(OrderKind::OneOff, false).await;
     world.pay(order).await;
@@ -67,7 +87,7 @@ async fn books_that_agree_are_told_side_by_side() {
     let of_part = seen.iter().find(|it| it.order_id == part).unwrap();
     assert_eq!((of_part.ours.amount, of_part.ours.cancelled), (27_000, 1_000));
     assert_eq!(of_part.ours.status, "PARTLY_REFUNDED");
-    assert_eq!(world.number("select count(*) from reconciliation_difference").await, 0);
+    assert_eq!(recorded(&world).await, (0, 0), "books that agree are no event");
 
     let now = clock().now();
     let span = Span { from: now - TimeDelta::days(7), to: now + TimeDelta::days(1) };
@@ -76,16 +96,9 @@ async fn books_that_agree_are_told_side_by_side() {
     worker.stop().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn money_given_back_elsewhere_is_a_difference_until_it_is_gone() {
-    let world = World::new().await;
-    let worker = world.worker();
-    let (odd, even) = (paid(&world).await, paid(&world).await);
-    indexed(&world, "approved", 2).await;
-    worker.stop().await.unwrap();
-
-    // Somebody gives money back on KakaoPay's own pages: the shop hears nothing of it.
-    let order = world.order(odd).await;
+/// Somebody gives money back on KakaoPay's own pages: the shop hears nothing of it.
+async fn given_back_elsewhere(world: &World, order_id: OrderId, amount: i64, before: i64) {
+    let order = world.order(order_id).await;
     let attempt = order.latest_attempt().unwrap();
     let request = processes::gateway::CancelRequest {
         payment: processes::gateway::PaymentQuestion {
@@ -93,12 +106,21 @@ async fn money_given_back_elsewhere_is_a_difference_until_it_is_gone() {
             payment_ref: attempt.page.as_ref().unwrap().tid.clone(),
             correlation_id: "elsewhere".to_owned(),
         },
-        amount: crate::world::won(5_000),
+        amount: crate::world::won(amount),
         tax_free: crate::world::won(0),
-        refundable_before: crate::world::won(27_000),
+        refundable_before: crate::world::won(before),
     };
     let given_back = world.gateway().cancel(&request).await;
     assert_eq!(given_back.name(), "done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_given_back_elsewhere_is_a_difference_until_it_is_gone() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let (odd, even) = (paid(&world).await, paid(&world).await);
+    indexed(&world, "approved", 2).await;
+    given_back_elsewhere(&world, odd, 5_000, 27_000).await;
 
     let (summary, seen) = compared(&world).await;
     assert_eq!((summary.same, summary.differing), (1, 1), "{seen:?}");
@@ -106,25 +128,71 @@ async fn money_given_back_elsewhere_is_a_difference_until_it_is_gone() {
     let found = seen.iter().find(|it| it.order_id == odd).unwrap();
     assert_eq!(found.verdict, Verdict::Differs);
     let kinds: Vec<_> = found.differences.iter().map(|it| it.kind).collect();
-    assert_eq!(kinds, ["cancelled", "status"]);
+    assert_eq!(kinds, [DifferenceKind::Cancelled, DifferenceKind::Status]);
     assert_eq!(seen.iter().find(|it| it.order_id == even).unwrap().verdict, Verdict::Same);
+    assert_eq!(recorded(&world).await, (2, 0));
+    let sides = |open: &[OpenDifference]| {
+        let cancelled = open.iter().find(|it| it.kind == "cancelled").unwrap();
+        (cancelled.order_id, cancelled.ours.clone(), cancelled.theirs.clone())
+    };
+    assert_eq!(sides(&open(&world, 2).await), (odd, "0".to_owned(), "5000".to_owned()));
 
-    // Found again, it is counted and not doubled.
+    // Found again it is no news: not in the log, and so not in the alarms.
+    let (again, _) = compared(&world).await;
+    assert_eq!(again.differing, 1);
+    assert_eq!(recorded(&world).await, (2, 0));
+
+    // More of it is.
+    given_back_elsewhere(&world, odd, 1_000, 22_000).await;
     compared(&world).await;
-    let open = open_differences(&world.db.pool, 10).await.unwrap();
-    assert_eq!(open.len(), 2);
-    assert_eq!((open[0].order_id, open[0].times), (odd, 2));
-    let cancelled = open.iter().find(|it| it.kind == "cancelled").unwrap();
-    assert_eq!((cancelled.ours.as_str(), cancelled.theirs.as_str()), ("0", "5000"));
-
-    // A difference that is gone is settled and kept.
-    world
-        .execute("update reconciliation_difference set kind = 'amount' where kind = 'status'")
+    assert_eq!(recorded(&world).await, (3, 0), "the status is still the same");
+    eventually(PATIENCE, || async { (sides(&open(&world, 2).await).2 == "6000").then_some(()) })
         .await;
+
+    // Somebody books it here too: gone, settled, and kept.
+    worker.stop().await.unwrap();
+    let refund_id = world.refund(odd, 6_000).await;
+    let now = clock().now();
+    let booked = OrderCommand::RecordRefund {
+        refund_id,
+        aid: None,
+        amount: crate::world::won(6_000),
+        refunded_at: now,
+        at: now,
+    };
+    world.send(odd, booked).await;
+    world.execute("delete from outbox").await;
+    let (summary, seen) = compared(&world).await;
+    assert_eq!((summary.same, summary.differing), (2, 0), "{seen:?}");
+    assert_eq!(recorded(&world).await, (3, 2));
     compared(&world).await;
-    let open = open_differences(&world.db.pool, 10).await.unwrap();
-    assert!(open.iter().all(|it| it.kind != "amount"), "{open:?}");
-    assert_eq!(world.number("select count(*) from reconciliation_difference").await, 3);
+    assert_eq!(recorded(&world).await, (3, 2));
+    let worker = world.worker();
+    open(&world, 0).await;
+    assert_eq!(world.number("select count(*) from payment_difference").await, 2);
+    let of_even = format!(
+        "select count(*) from events where event_type like 'PaymentDifference%'
+         and aggregate_id <> '{odd}'"
+    );
+    assert_eq!(world.number(&of_even).await, 0, "nothing was said about the other order");
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_night_what_is_open_is_compared_again_however_old_it_is() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let (odd, _even) = (paid(&world).await, paid(&world).await);
+    indexed(&world, "approved", 2).await;
+    given_back_elsewhere(&world, odd, 5_000, 27_000).await;
+    compared(&world).await;
+    open(&world, 2).await;
+    let now = clock().now();
+    let next_week = Span { from: now + TimeDelta::days(1), to: now + TimeDelta::days(7) };
+    let night = reconciler(&world, TimeDelta::zero()).compare_sample(next_week, 10).await.unwrap();
+    assert_eq!(night, Summary { differing: 1, ..Summary::default() });
+    assert_eq!(recorded(&world).await, (2, 0));
+    worker.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +206,8 @@ async fn a_gateway_that_does_not_answer_is_no_agreement() {
     let (summary, seen) = compared(&world).await;
     assert_eq!((summary.unanswered, summary.total()), (1, 1), "{seen:?}");
     assert!(!summary.is_clean());
-    assert_eq!(world.number("select count(*) from reconciliation_difference").await, 0);
+    assert!(seen[0].unanswered.is_some() && seen[0].differences.is_empty(), "{seen:?}");
+    assert_eq!(recorded(&world).await, (0, 0));
     worker.stop().await.unwrap();
 }
 
@@ -186,6 +255,29 @@ async fn a_payment_without_a_row_gets_its_outcome_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_cannot_be_found_out_about_is_a_difference_until_its_outcome() {
+    let world = World::new().await;
+    let order = charged_and_buried(&world).await;
+    world.execute("delete from outbox").await;
+    given_back_elsewhere(&world, order, 1_000, 27_000).await;
+    let late = reconciler(&world, TimeDelta::minutes(2));
+    for _again in 0..2 {
+        assert_eq!(late.look_up_pending().await.unwrap(), 0);
+        assert_eq!(recorded(&world).await, (1, 0), "found again, it is no news");
+        world.execute("update payment_index set not_before = since").await;
+    }
+    let declined = OrderCommand::RecordDecline {
+        attempt: 1,
+        step: GatewayStep::Approve,
+        class: DeclineClass::Merchant,
+        code: Text::parse("resolved_by_operator").unwrap(),
+        at: clock().now(),
+    };
+    world.send(order, declined).await;
+    assert_eq!(recorded(&world).await, (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_under_way_or_held_is_left_alone() {
     let world = World::new().await;
     let order = charged_and_buried(&world).await;
@@ -214,5 +306,6 @@ async fn an_order_that_moves_while_it_is_compared_is_no_difference() {
         .await;
     let (summary, seen) = compared(&world).await;
     assert_eq!((summary.under_way, summary.total()), (1, 1), "{seen:?}");
+    assert_eq!(recorded(&world).await, (0, 0));
     worker.kill();
 }

@@ -18,6 +18,7 @@ use domain::{EventSourced, Principal};
 use event_store::{CommandContext, Executor, ExecutorOptions, PgEventStore, StoreSizes};
 use kakaopay_sim::{Charge, PayAction, SimConfig, SimHandle, Simulator};
 use processes::gateway::PaymentGateway;
+use processes::operator::By;
 use processes::relay::deliver::Delivery;
 use processes::relay::{Carrier, Drained, Relay, Rows};
 use processes::{WakeUp, WorkerConfig, WorkerError};
@@ -278,6 +279,11 @@ impl World {
     pub(crate) async fn send(&self, order_id: OrderId, command: OrderCommand) {
         self.orders.dispatch(order_id.uuid(), command, context()).await.unwrap();
     }
+}
+
+/// An operator at a terminal.
+pub(crate) fn somebody() -> By {
+    By { actor: Actor::System("operator".to_owned()), request_id: "at-the-terminal".to_owned() }
 }
 
 pub(crate) fn clock() -> SharedClock {

@@ -122,6 +122,8 @@ impl OrderBook {
             OrderEvent::PaymentRequested { .. }
             | OrderEvent::PaymentReady { .. }
             | OrderEvent::PaymentReturned { .. }
+            | OrderEvent::PaymentDifferenceFound { .. }
+            | OrderEvent::PaymentDifferenceSettled { .. }
             | OrderEvent::ReceiverChanged { .. } => {}
         }
     }

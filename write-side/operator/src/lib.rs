@@ -1,22 +1,23 @@
-//! The outbox and what reactions set aside, for operators: look, and say what is to be done about
-//! what gave up.
+//! What waits for a person: rows of the outbox, events that reactions set aside, payments without an
+//! outcome and differences from the gateway's books. Shows them, and writes down what is to be done
+//! about what gave up, with who said so.
 //!
 //! Nothing here calls the gateway or an aggregate: relay and reactions do, as ever. What may
-//! have been sent is looked up again after `retry` and `release`, never repeated blindly.
+//! have been sent is looked up again after `retry` and `release`, never repeated blindly. Needs the
+//! database alone, so that whoever faces people can use it without all that moves money.
+
+mod books;
+mod interventions;
 
 use chrono::{DateTime, Utc};
-use contracts::Text;
-use contracts::events::DeclineClass;
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Pool, PoolError};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::relay::settlement::Settlement;
-
-/// The code that an operator's decision carries.
-const RESOLVED_CODE: &str = "resolved_by_operator";
+pub use self::books::{LOOK_UP_AFTER, OpenDifference, OpenPayment};
+pub use self::interventions::{By, Intervened, Intervention};
 
 /// A row as an operator sees it. Nothing secret: tokens are sealed and left out.
 #[derive(Debug, Clone, Serialize)]
@@ -54,6 +55,9 @@ pub struct RowView {
     /// What came of it; only in the view of one row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Value>,
+    /// What people did about it, oldest first; only in the view of one row.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<Intervened>,
 }
 
 /// An event that a reaction set aside.
@@ -80,9 +84,15 @@ pub struct ParkedView {
 /// Why an operator's request came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// The database is away.
-    #[error("reach the outbox")]
-    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No connection to the database.
+    #[error("reach the database")]
+    Away(#[from] PoolError),
+    /// A statement was refused, or its connection broke.
+    #[error("reach the operators' tables")]
+    Statement(#[from] tokio_postgres::Error),
+    /// What an operator decided could not be written down.
+    #[error("write an operator's decision down")]
+    Unwritable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No event at this position was set aside by this reaction.
     #[error("{name} set no event at {position} aside")]
     NotParked {
@@ -91,34 +101,20 @@ pub enum OperatorError {
         /// The position.
         position: i64,
     },
-    /// There is no such row, or it is in a state that does not allow this.
-    #[error("{0} is not there or not in a state for this")]
-    NotApplicable(Uuid),
-}
-
-impl OperatorError {
-    fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Database(Box::new(error))
-    }
-}
-
-/// What can be done about a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Intervention {
-    /// Take it up again; look it up first if anything was ever sent.
-    Retry,
-    /// It is certain that no money moved: tell the order so.
-    ResolveAsNotDone {
-        /// When the operator decided.
-        at: DateTime<Utc>,
+    /// There is no such row.
+    #[error("there is no row {0}")]
+    NoSuchRow(Uuid),
+    /// The row is in a state that does not allow this.
+    #[error("row {id} is {state}, which does not allow this")]
+    WrongState {
+        /// The row.
+        id: Uuid,
+        /// Its state.
+        state: String,
     },
-    /// Do nothing about it until it is released.
-    Hold,
-    /// Go on with it.
-    Release,
 }
 
-/// The outbox for operators.
+/// What waits for a person. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Operator {
     pool: Pool,
@@ -130,7 +126,8 @@ impl Operator {
         Self { pool }
     }
 
-    /// At most `limit` rows, those that need somebody first; only those in `state` when given.
+    /// At most `limit` rows of the outbox, those that need somebody first; only those in `state` when
+    /// given.
     ///
     /// # Errors
     /// The database is away.
@@ -139,27 +136,30 @@ impl Operator {
         state: Option<&str>,
         limit: u32,
     ) -> Result<Vec<RowView>, OperatorError> {
-        let client = self.pool.get().await.map_err(OperatorError::new)?;
-        let statement = include_str!("operator/sql/list.sql");
-        let rows = client.query(statement, &[&state, &i64::from(limit)]).await;
-        rows.map_err(OperatorError::new)?.iter().map(view).collect()
+        let client = self.pool.get().await?;
+        let rows = client.query(include_str!("sql/list.sql"), &[&state, &i64::from(limit)]).await?;
+        Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
     }
 
-    /// One row with what was sent and what came of it; `None` when there is none.
+    /// One row with what was sent, what came of it and what people did about it, also one that was
+    /// carried out; `None` when there is none.
     ///
     /// # Errors
     /// The database is away.
     pub async fn show(&self, id: Uuid) -> Result<Option<RowView>, OperatorError> {
-        let client = self.pool.get().await.map_err(OperatorError::new)?;
-        let row = client.query_opt(include_str!("operator/sql/show.sql"), &[&id]).await;
-        let Some(row) = row.map_err(OperatorError::new)? else {
+        let client = self.pool.get().await?;
+        let Some(row) = client.query_opt(include_str!("sql/show.sql"), &[&id]).await? else {
             return Ok(None);
         };
-        let mut shown = view(&row)?;
-        shown.correlation_id = row.try_get("correlation_id").map_err(OperatorError::new)?;
-        shown.request = row.try_get("request").map_err(OperatorError::new)?;
-        shown.outcome = row.try_get("outcome").map_err(OperatorError::new)?;
-        Ok(Some(shown))
+        let interventions = client.query(include_str!("sql/interventions.sql"), &[&id]).await?;
+        let interventions = interventions.iter().map(Intervened::read).collect::<Result<_, _>>()?;
+        Ok(Some(RowView {
+            correlation_id: row.try_get("correlation_id")?,
+            request: row.try_get("request")?,
+            outcome: row.try_get("outcome")?,
+            interventions,
+            ..view(&row)?
+        }))
     }
 
     /// At most `limit` events that reactions set aside, oldest first.
@@ -167,11 +167,9 @@ impl Operator {
     /// # Errors
     /// The database is away.
     pub async fn parked(&self, limit: u32) -> Result<Vec<ParkedView>, OperatorError> {
-        let client = self.pool.get().await.map_err(OperatorError::new)?;
-        let statement = include_str!("operator/sql/parked.sql");
-        let rows = client.query(statement, &[&i64::from(limit)]).await;
-        let rows = rows.map_err(OperatorError::new)?;
-        rows.iter().map(|row| parked(row).map_err(OperatorError::new)).collect()
+        let client = self.pool.get().await?;
+        let rows = client.query(include_str!("sql/parked.sql"), &[&i64::from(limit)]).await?;
+        Ok(rows.iter().map(parked).collect::<Result<_, _>>()?)
     }
 
     /// Has reaction `name` handle the event at `position` once more.
@@ -179,43 +177,9 @@ impl Operator {
     /// # Errors
     /// It set no such event aside, or the database is away.
     pub async fn retry_parked(&self, name: &str, position: i64) -> Result<(), OperatorError> {
-        let client = self.pool.get().await.map_err(OperatorError::new)?;
-        let statement = include_str!("operator/sql/retry_parked.sql");
-        let asked = client.execute(statement, &[&name, &position]).await;
-        match asked.map_err(OperatorError::new)? {
+        let client = self.pool.get().await?;
+        match client.execute(include_str!("sql/retry_parked.sql"), &[&name, &position]).await? {
             0 => Err(OperatorError::NotParked { name: name.to_owned(), position }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Does something about a row.
-    ///
-    /// # Errors
-    /// The row is not there or in a state that does not allow it, or the database is away.
-    pub async fn intervene(&self, id: Uuid, what: Intervention) -> Result<(), OperatorError> {
-        let client = self.pool.get().await.map_err(OperatorError::new)?;
-        let changed = match what {
-            Intervention::Retry => {
-                client.execute(include_str!("operator/sql/retry.sql"), &[&id]).await
-            }
-            Intervention::Hold => {
-                client.execute(include_str!("operator/sql/hold.sql"), &[&id]).await
-            }
-            Intervention::Release => {
-                client.execute(include_str!("operator/sql/release.sql"), &[&id]).await
-            }
-            Intervention::ResolveAsNotDone { at } => {
-                let code = Text::parse(RESOLVED_CODE).map_err(OperatorError::new)?;
-                let class = DeclineClass::Merchant;
-                let outcome = serde_json::to_value(Settlement::Declined { class, code, at })
-                    .map_err(OperatorError::new)?;
-                let statement = include_str!("operator/sql/resolve.sql");
-                client.execute(statement, &[&id, &outcome, &RESOLVED_CODE]).await
-            }
-        };
-        tracing::warn!(outbox.id = %id, ?what, "an operator intervened");
-        match changed.map_err(OperatorError::new)? {
-            0 => Err(OperatorError::NotApplicable(id)),
             _ => Ok(()),
         }
     }
@@ -236,11 +200,7 @@ fn parked(row: &Row) -> Result<ParkedView, tokio_postgres::Error> {
     })
 }
 
-fn view(row: &Row) -> Result<RowView, OperatorError> {
-    read(row).map_err(OperatorError::new)
-}
-
-fn read(row: &Row) -> Result<RowView, tokio_postgres::Error> {
+fn view(row: &Row) -> Result<RowView, tokio_postgres::Error> {
     let kind: &str = row.try_get("aggregate_type")?;
     let stream: &str = row.try_get("aggregate_id")?;
     Ok(RowView {
@@ -259,5 +219,6 @@ fn read(row: &Row) -> Result<RowView, tokio_postgres::Error> {
         correlation_id: None,
         request: None,
         outcome: None,
+        interventions: Vec::new(),
     })
 }
