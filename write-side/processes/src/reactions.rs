@@ -7,7 +7,7 @@
 //! together with everything later of the same stream, alarmed, and stands in nobody's way.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use contracts::{Position, RecordedEvent};
@@ -15,6 +15,7 @@ use deadpool_postgres::Pool;
 use event_feed::{FeedReader, Filter, SafePosition};
 use service_kit::clock::SharedClock;
 use service_kit::shutdown::Shutdown;
+use tokio::time::timeout;
 
 use crate::metrics;
 use crate::relay::with_causes;
@@ -35,6 +36,10 @@ pub use payment_index::PaymentIndex;
 const BATCH_EVENTS_MAX: u32 = 200;
 /// Longest time that an event goes unnoticed when its wake-up is lost.
 const POLL: Duration = Duration::from_millis(500);
+/// Shortest time between the beginnings of two batches once a reaction has caught up: events come by
+/// the hundred in a burst, each moves the edge of the log, and a batch of one costs as much as one of
+/// many. Nobody waits for what follows from a payment as they wait for the payment.
+const GATHER: Duration = Duration::from_millis(50);
 /// First pause after a failure.
 const FAILURE_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// Longest pause after repeated failures.
@@ -128,6 +133,7 @@ impl Reactor {
             // Subscribed before reading, so that an event settled in between wakes us.
             let mut safe = self.safe.subscribe();
             safe.mark_unchanged();
+            let begun = Instant::now();
             let applied = async {
                 self.retry_parked(&reaction, &feed).await?;
                 reaction.apply_batch(&feed, &self.pool, BATCH_EVENTS_MAX).await
@@ -158,6 +164,9 @@ impl Reactor {
                 }
                 () = self.clock.sleep(pause) => (),
             }
+            let rest = GATHER.saturating_sub(begun.elapsed());
+            // A pause of milliseconds is no matter of the clock, which may be a test's.
+            drop(timeout(rest, shutdown.requested()).await);
         }
         tracing::info!(reaction = reaction.name(), "reaction stopped");
     }

@@ -51,7 +51,7 @@ impl Default for RelayPolicy {
             rows_max: 3_000,
             claim_max: 128,
             poll: Duration::from_millis(250),
-            gather: Duration::from_millis(4),
+            gather: Duration::from_millis(8),
             drain: Duration::from_secs(30),
         }
     }
@@ -102,11 +102,18 @@ impl Relay {
         // Its task ends with this value, so nobody renews the leases of a relay that is gone.
         let mut heart = JoinSet::new();
         heart.spawn(beat(self.rows.clone(), Arc::clone(&self.clock)));
+        let mut leases_looked_at = None;
         while !shutdown.is_requested() {
             // Registered before looking, so that a row recorded in between wakes us.
             let woken = self.wake_up.0.notified();
             let claimed = Instant::now();
-            if self.claim_into(&mut under_way).await {
+            // Hints are about new rows. Leases that ran out are looked for as often as we poll.
+            let is_poll = leases_looked_at
+                .is_none_or(|before: Instant| self.policy.poll <= claimed.duration_since(before));
+            if is_poll {
+                leases_looked_at = Some(claimed);
+            }
+            if self.claim_into(&mut under_way, is_poll).await {
                 continue;
             }
             tokio::select! {
@@ -125,7 +132,7 @@ impl Relay {
     }
 
     /// Starts what is due; whether there may be more at once.
-    async fn claim_into(&self, under_way: &mut JoinSet<()>) -> bool {
+    async fn claim_into(&self, under_way: &mut JoinSet<()>, with_expired: bool) -> bool {
         while let Some(ended) = under_way.try_join_next() {
             log_panic(ended);
         }
@@ -134,7 +141,12 @@ impl Relay {
         if limit == 0 {
             return false;
         }
-        let claimed = match self.rows.claim(limit).await {
+        let claimed = if with_expired {
+            self.rows.claim(limit).await
+        } else {
+            self.rows.claim_due(limit).await
+        };
+        let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(error = %with_causes(&error), "failed to claim outbox rows");

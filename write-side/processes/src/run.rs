@@ -44,6 +44,11 @@ const CACHE_ENTRIES: u64 = 2_000;
 const APPEND_CONNECTIONS: usize = 4;
 const LOAD_CONNECTIONS: u32 = 2;
 
+/// The worker's tables are queues, and every statement on them is meant for an index. Planned while
+/// they are empty, as at every start, they would be read from end to end for ever: with 2,000 rows
+/// under way a claim took 6 ms that way, and 0.3 ms this way.
+const QUEUE_PLANS: &[(&str, &str)] = &[("enable_seqscan", "off"), ("enable_bitmapscan", "off")];
+
 /// Longest time until the relay hears of an event: shoppers wait for it, and a look costs a tenth of
 /// a millisecond.
 const HINT_PAUSE_MAX: Duration = Duration::from_millis(20);
@@ -111,10 +116,9 @@ pub async fn run_on(
     metrics::describe();
     let recorder = telemetry::metrics();
     let clock: SharedClock = SystemClock::shared();
-    let pool = pools::postgres(
-        &config.database_url,
-        &PoolSettings { size_max: config.database_connections_max, ..PoolSettings::named(SERVICE) },
-    )?;
+    let settings =
+        PoolSettings { size_max: config.database_connections_max, ..PoolSettings::named(SERVICE) };
+    let pool = pools::postgres_tuned(&config.database_url, &settings, QUEUE_PLANS)?;
     let health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
     let routes = ops_routes(health, recorder, env!("CARGO_PKG_VERSION"));
     let parts = Parts::new(&config, pool, clock, wake_up.clone())?;

@@ -102,14 +102,31 @@ impl Rows {
         }
     }
 
-    /// Leases up to `limit` due rows, at most one of each stream, each the oldest of its stream.
+    /// Leases up to `limit` rows, at most one of each stream, each the oldest of its stream: first
+    /// those whose lease ran out, then those that are due.
     ///
     /// # Errors
     /// The database is away.
     pub async fn claim(&self, limit: usize) -> Result<Vec<ClaimedRow>, RowError> {
+        let mut claimed = self.claim_by(include_str!("sql/claim_expired.sql"), limit).await?;
+        if claimed.len() < limit {
+            claimed.extend(self.claim_due(limit - claimed.len()).await?);
+        }
+        Ok(claimed)
+    }
+
+    /// As [`claim`](Self::claim), without those whose lease ran out.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn claim_due(&self, limit: usize) -> Result<Vec<ClaimedRow>, RowError> {
+        self.claim_by(include_str!("sql/claim_due.sql"), limit).await
+    }
+
+    async fn claim_by(&self, sql: &str, limit: usize) -> Result<Vec<ClaimedRow>, RowError> {
         let client = self.pool.get().await?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let statement = client.prepare_cached(include_str!("sql/claim.sql")).await?;
+        let statement = client.prepare_cached(sql).await?;
         let rows = client.query(&statement, &[&self.owner, &millis(self.lease), &limit]).await?;
         rows.iter().map(|row| claimed(row, &self.held)).collect()
     }
