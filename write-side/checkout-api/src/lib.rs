@@ -10,6 +10,7 @@
 mod accounts;
 mod admin;
 mod api;
+mod breaker;
 mod config;
 mod http;
 pub mod import;

@@ -28,6 +28,7 @@ use url::Url;
 
 use crate::accounts::{Accounts, Credentials, LoginThrottle, PasswordHashes};
 use crate::api;
+use crate::breaker::GatewayBreaker;
 use crate::config::{CheckoutConfig, FeedWatcher};
 use crate::http::{ForwardedBy, open_to};
 use crate::metrics;
@@ -168,7 +169,8 @@ pub async fn assemble(
     let outcomes = Outcomes::new(watcher.safe(), Arc::clone(&clock));
     let accounts = open_accounts(config, &pool, &tokens, &clock).await?;
     let operator = Operator::new(pool.clone());
-    let shop = Arc::new(open_shop(config, accounts, outcomes.clone(), operator)?);
+    let breaker = GatewayBreaker::new(pool.clone());
+    let shop = Arc::new(open_shop(config, accounts, outcomes.clone(), (operator, breaker))?);
     let forwarded = if config.trusts_proxy { ForwardedBy::Proxy } else { ForwardedBy::Nobody };
     let public = routes(api::public(&shop))?
         .data(Arc::clone(&tokens))
@@ -238,7 +240,7 @@ fn open_shop(
     config: &CheckoutConfig,
     accounts: Accounts,
     outcomes: Outcomes,
-    operator: Operator,
+    (operator, breaker): (Operator, GatewayBreaker),
 ) -> Result<Shop, RunError> {
     let store = Arc::clone(&accounts.store);
     let options = ExecutorOptions::default();
@@ -255,6 +257,7 @@ fn open_shop(
         return_urls: ReturnUrls::new(&config.return_url_key, &config.public_base_url)?,
         result_url: config.payment_result_url.clone(),
         outcomes,
+        breaker,
         payment_wait_max: config.payment_wait_max,
         accounts,
     })

@@ -20,6 +20,7 @@ use service_kit::vault::Vault;
 use url::Url;
 
 use crate::accounts::Accounts;
+use crate::breaker::GatewayBreaker;
 use crate::http::IdempotencyKey;
 use crate::outcomes::Outcomes;
 
@@ -42,6 +43,7 @@ pub(crate) struct Shop {
     pub(crate) return_urls: ReturnUrls,
     pub(crate) result_url: Option<Url>,
     pub(crate) outcomes: Outcomes,
+    pub(crate) breaker: GatewayBreaker,
     pub(crate) payment_wait_max: Duration,
 }
 

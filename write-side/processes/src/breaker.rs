@@ -116,6 +116,15 @@ impl Breaker {
         self.lock().phase.state()
     }
 
+    /// How long it certainly admits nothing; `None` when a call may pass.
+    pub fn open_for(&self) -> Option<Duration> {
+        let Phase::Open { until } = self.lock().phase else {
+            return None;
+        };
+        let left = until.signed_duration_since(self.clock.now()).to_std().ok()?;
+        (!left.is_zero()).then_some(left)
+    }
+
     /// Leave to make a call.
     ///
     /// # Errors

@@ -265,6 +265,11 @@ pub trait PaymentGateway: fmt::Debug + Send + Sync {
     /// What it can do beyond the common part.
     fn capabilities(&self) -> Capabilities;
 
+    /// How long it is certain that no payment page can be opened; `None` when it may be tried.
+    fn checkout_pause(&self) -> Option<Duration> {
+        None
+    }
+
     /// Opens a payment page. No money moves.
     fn begin_checkout<'a>(
         &'a self,

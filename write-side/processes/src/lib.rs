@@ -8,6 +8,7 @@
 //! twice changes nothing. [`operator`] is the way
 //! in for people.
 
+mod announce;
 pub mod breaker;
 pub mod config;
 mod dry_check;

@@ -24,6 +24,7 @@ use service_kit::{http, pools, telemetry};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
+use crate::announce::Announcer;
 use crate::config::WorkerConfig;
 use crate::gateway::PaymentGateway;
 use crate::gateway::kakaopay::{KakaoPayGateway, KakaoPayParts};
@@ -142,6 +143,7 @@ pub async fn run_on(
     let differences = reactor.run(PaymentDifferences, shutdown.clone());
     let jobs = parts.jobs(shutdown.clone());
     let reconciler = parts.reconciler(shutdown.clone());
+    let announcing = parts.announcer().run(shutdown.clone());
     let relay = parts.relay(&config);
     let ended = tokio::join!(
         relay.run(shutdown.clone()),
@@ -151,11 +153,12 @@ pub async fn run_on(
         differences,
         waking,
         watching,
+        announcing,
         ending_all(&trigger, schedule::run(jobs, reconciler, shutdown.clone())),
         ending_all(&trigger, serve(SERVICE, ops, routes, shutdown)),
         follower.stopped(),
     );
-    let (_drained, (), (), (), (), (), (), scheduled, served, ()) = ended;
+    let (_drained, (), (), (), (), (), (), (), scheduled, served, ()) = ended;
     scheduled?;
     served?;
     tracing::info!("worker stopped");
@@ -256,6 +259,7 @@ struct Parts {
     vault: Vault,
     gateway: Arc<dyn PaymentGateway>,
     rows: Rows,
+    owner: String,
     clock: SharedClock,
     wake_up: WakeUp,
 }
@@ -285,7 +289,8 @@ impl Parts {
             store,
             vault,
             gateway: gateway(config, &clock)?,
-            rows: Rows::new(pool.clone(), owner, config.lease),
+            rows: Rows::new(pool.clone(), owner.clone(), config.lease),
+            owner,
             pool,
             clock,
             wake_up,
@@ -320,6 +325,15 @@ impl Parts {
             clock: Arc::clone(&self.clock),
             pace: Pace::default(),
             shutdown,
+        }
+    }
+
+    fn announcer(&self) -> Announcer {
+        Announcer {
+            gateway: Arc::clone(&self.gateway),
+            pool: self.pool.clone(),
+            worker: self.owner.clone(),
+            clock: Arc::clone(&self.clock),
         }
     }
 

@@ -9,7 +9,9 @@ use contracts::calendar::kst;
 use contracts::events::{AbandonReason, DeclineClass};
 use contracts::{ItemId, OrderId, Position};
 use domain::item::ItemOffer;
-use domain::order::{Attempt, Order, OrderCommand, OrderRefusal, PaymentPage, Stage};
+use domain::order::{
+    Attempt, Order, OrderCommand, OrderRefusal, OrderStatus, PaymentPage, PlacedOrder, Stage,
+};
 use event_store::{CommandContext, DispatchError, Recorded};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
@@ -175,6 +177,12 @@ impl PaymentsApi {
         let Some(order) = state.placed().filter(|order| order.user_id == caller.user_id) else {
             return Err(no_such_order());
         };
+        if may_open(order)
+            && let Some(pause) = self.0.breaker.open_for().await
+        {
+            metrics::payment_page("breaker", Duration::ZERO);
+            return Err(unreachable_gateway(pause));
+        }
         let offers = self.0.offers(order.lines.iter().map(|line| line.item_id).collect()).await?;
         let offers: Vec<_> =
             offers.into_iter().filter_map(|(id, offer)| Some((id, offer?))).collect();
@@ -189,7 +197,7 @@ impl PaymentsApi {
             let replayed = is_replay.then(|| REPLAYED.to_owned());
             return Ok(Opened { number, position: recorded.position, replayed });
         }
-        Err(unreachable_gateway())
+        Err(unreachable_gateway(GATEWAY_PAUSE))
     }
 
     async fn request(
@@ -235,7 +243,7 @@ fn settled_as(attempt: &Attempt) -> Option<Settled> {
     match &attempt.stage {
         Stage::Requested | Stage::Ready => None,
         Stage::Abandoned { reason: AbandonReason::NotSent } => {
-            Some(Settled::Refused(unreachable_gateway()))
+            Some(Settled::Refused(unreachable_gateway(GATEWAY_PAUSE)))
         }
         Stage::Declined { class: DeclineClass::Merchant, .. } => Some(Settled::Refused(
             Problem::unavailable("payment.unavailable", "paying is not possible at the moment")
@@ -288,9 +296,14 @@ fn refused(error: DispatchError<OrderRefusal>) -> Problem {
     })
 }
 
-fn unreachable_gateway() -> Problem {
+/// Whether paying would open another attempt: an open one goes on whatever the gateway does.
+fn may_open(order: &PlacedOrder) -> bool {
+    matches!(order.status(), OrderStatus::Placed | OrderStatus::Declined)
+}
+
+fn unreachable_gateway(pause: Duration) -> Problem {
     Problem::unavailable("payment.gateway_unreachable", "the payment service cannot be reached")
-        .retry_after(GATEWAY_PAUSE)
+        .retry_after(pause)
 }
 
 fn outcome_of(settled: Option<&Settled>) -> &'static str {

@@ -6,6 +6,7 @@
 //! digest of the user's id, never by personal data.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::events::{ApprovedAmount, DeclineClass, PaymentMethod, RedirectUrls};
@@ -368,6 +369,10 @@ impl PaymentGateway for KakaoPayGateway {
             looks_up_billing_key: false,
             sends_webhooks: false,
         }
+    }
+
+    fn checkout_pause(&self) -> Option<Duration> {
+        self.parts.checkout.open_for()
     }
 
     fn begin_checkout<'a>(

@@ -56,6 +56,11 @@ impl Lane {
         self.breaker.state()
     }
 
+    /// How long its breaker certainly lets no call through; `None` when one may pass.
+    pub fn open_for(&self) -> Option<Duration> {
+        self.breaker.open_for()
+    }
+
     /// Makes one call within the lane's limits. The outer error: it was not let through.
     pub(super) async fn call<'a, T, F>(
         &'a self,
