@@ -15,4 +15,5 @@ mod other_gateway;
 mod reacting;
 mod reconciling;
 mod stumbling;
+mod throttling;
 mod world;
