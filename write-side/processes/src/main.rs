@@ -174,7 +174,7 @@ async fn run() -> ExitCode {
     telemetry::init("worker", config.log_format);
     #[cfg(feature = "failpoints")]
     if let Some(script) = environment()("FAILPOINTS")
-        && let Err(error) = processes::configure_failpoints(&script)
+        && let Err(error) = processes::failpoints::configure(&script)
     {
         tracing::error!(error, "the failpoints cannot be set");
         return ExitCode::FAILURE;
