@@ -9,6 +9,7 @@ mod faults;
 mod leases;
 mod moving;
 mod nth_call;
+mod nth_database_call;
 mod operating;
 mod ordering;
 mod other_gateway;
