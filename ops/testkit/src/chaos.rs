@@ -42,12 +42,7 @@ impl ChaosProxy {
     /// # Panics
     /// No port can be had.
     pub async fn start(upstream: SocketAddr) -> Self {
-        let bound = match TcpListener::bind("127.0.0.1:0").await {
-            Ok(listener) => listener.local_addr().map(|address| (listener, address)),
-            Err(error) => Err(error),
-        };
-        let (listener, address) =
-            bound.unwrap_or_else(|error| panic!("a port for the proxy: {error}"));
+        let (listener, address) = listen().await;
         let (mode, orders) = watch::channel(Mode::Pass);
         let (report, reached) = watch::channel(Mode::Pass);
         let task = tokio::spawn(accept(listener, address, upstream, orders, report));
@@ -59,14 +54,8 @@ impl ChaosProxy {
     /// # Panics
     /// The URL names no loopback host with a port.
     pub async fn before(url: &str) -> (Self, String) {
-        let (before, rest) = url.split_once("127.0.0.1:").unwrap_or_else(|| {
-            panic!("expected a URL on 127.0.0.1 with a port");
-        });
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        let port: u16 = digits.parse().unwrap_or_else(|error| panic!("read the port: {error}"));
-        let proxy = Self::start(SocketAddr::from(([127, 0, 0, 1], port))).await;
-        let after = rest.strip_prefix(&digits).unwrap_or_default();
-        let through = format!("{before}{}{after}", proxy.address);
+        let proxy = Self::start(SocketAddr::from(([127, 0, 0, 1], port_of(url)))).await;
+        let through = led_through(url, proxy.address);
         (proxy, through)
     }
 
@@ -101,6 +90,36 @@ impl ChaosProxy {
         let arrived = self.reached.wait_for(|mode| *mode == to).await.is_ok();
         assert!(arrived, "the proxy's task has ended");
     }
+}
+
+/// A free loopback port.
+pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
+    let bound = match TcpListener::bind("127.0.0.1:0").await {
+        Ok(listener) => listener.local_addr().map(|address| (listener, address)),
+        Err(error) => Err(error),
+    };
+    bound.unwrap_or_else(|error| panic!("a port for the proxy: {error}"))
+}
+
+/// The port of the server on this machine that `url` names.
+pub(crate) fn port_of(url: &str) -> u16 {
+    let (_, digits, _) = around_port(url);
+    digits.parse().unwrap_or_else(|error| panic!("read the port: {error}"))
+}
+
+/// `url` with `address` in the place of its server.
+pub(crate) fn led_through(url: &str, address: SocketAddr) -> String {
+    let (before, _, after) = around_port(url);
+    format!("{before}{address}{after}")
+}
+
+fn around_port(url: &str) -> (&str, &str, &str) {
+    let (before, rest) = url.split_once("127.0.0.1:").unwrap_or_else(|| {
+        panic!("expected a URL on 127.0.0.1 with a port");
+    });
+    let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+    let (digits, after) = rest.split_at(end);
+    (before, digits, after)
 }
 
 async fn accept(

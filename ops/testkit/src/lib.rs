@@ -6,6 +6,7 @@
 //! already runs. Panics instead of returning errors where only a test can call it.
 
 mod account;
+mod calls;
 mod chaos;
 mod database;
 mod error;
@@ -16,6 +17,7 @@ mod redis;
 mod shared;
 
 pub use self::redis::PrivateRedis;
+pub use calls::{CallProxy, Cut};
 pub use chaos::ChaosProxy;
 pub use database::{TestDatabase, TestRedis};
 pub use error::ServiceError;

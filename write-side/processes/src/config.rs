@@ -1,6 +1,7 @@
 //! What `worker` can be told, and by which variable.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use service_kit::config::{ConfigError, Secret, Settings};
@@ -9,6 +10,7 @@ use url::Url;
 
 use crate::breaker::BreakerPolicy;
 use crate::gateway::lane::LanePolicy;
+use crate::gateway::throttle::RatePolicy;
 use crate::relay::{RelayPolicy, RetryPolicy};
 
 /// Test merchant codes of KakaoPay; need no contract.
@@ -17,6 +19,17 @@ const CID_RECURRING_DEFAULT: &str = "TCSUBSCRIP";
 
 /// Calls of shoppers under way at once: 2,000 may wait for a slow gateway, and others still pay.
 const CHECKOUT_CALLS_DEFAULT: usize = 2_500;
+/// KakaoPay publishes no number of calls per second, only that there is one. A thousand checkouts a
+/// second are two thousand calls; this is a fuse against a loop of ours, not a brake on shoppers.
+const CHECKOUT_RATE_DEFAULT: u32 = 4_000;
+/// 72,000 charges an hour: a night's billing run, without drawing KakaoPay's attention.
+const CHARGE_RATE_DEFAULT: u32 = 20;
+/// A worst case of 2,500 approvals in doubt at once is looked up in half a minute.
+const LOOK_UP_RATE_DEFAULT: u32 = 100;
+/// Most calls per second that can be set: more than one process gets through.
+const RATE_MAX: u32 = 100_000;
+/// A burst of more than so many seconds' worth of calls would be no limit any more.
+const BURST_SECONDS_MAX: u32 = 10;
 
 /// Everything `worker` reads from its environment, and nothing else.
 #[derive(Debug, Clone)]
@@ -70,26 +83,32 @@ pub struct GatewayPolicy {
     pub call_timeout: Duration,
     /// `KAKAOPAY_CHECKOUT_CALLS_MAX`: ready, approve and cancel under way at once; 2,500 when
     /// unset. A call that waits costs a socket and some tens of KiB.
+    /// `KAKAOPAY_CHECKOUT_CALLS_PER_SECOND`: how many of them a second, in this process; 4,000 when
+    /// unset. `KAKAOPAY_CHECKOUT_CALLS_BURST`: how many at once after a rest; a second's worth when
+    /// unset.
     pub checkout: LanePolicy,
     /// `KAKAOPAY_CHARGE_CALLS_MAX`: recurring charges under way at once; 16 when unset.
+    /// `KAKAOPAY_CHARGE_CALLS_PER_SECOND`: 20 when unset; `KAKAOPAY_CHARGE_CALLS_BURST`.
     pub charge: LanePolicy,
     /// `KAKAOPAY_LOOK_UP_CALLS_MAX`: questions under way at once; 32 when unset.
+    /// `KAKAOPAY_LOOK_UP_CALLS_PER_SECOND`: 100 when unset; `KAKAOPAY_LOOK_UP_CALLS_BURST`.
     pub look_up: LanePolicy,
 }
 
 impl Default for GatewayPolicy {
     fn default() -> Self {
-        let lane = |calls_max| LanePolicy {
+        let lane = |calls_max, per_second| LanePolicy {
             calls_max,
+            rate: RatePolicy::per_second(NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN)),
             place_wait: Duration::from_secs(1),
             breaker: BreakerPolicy::default(),
         };
         Self {
             connect_timeout: kakaopay::ClientConfig::CONNECT_TIMEOUT,
             call_timeout: kakaopay::ClientConfig::CALL_TIMEOUT,
-            checkout: lane(CHECKOUT_CALLS_DEFAULT),
-            charge: lane(16),
-            look_up: lane(32),
+            checkout: lane(CHECKOUT_CALLS_DEFAULT, CHECKOUT_RATE_DEFAULT),
+            charge: lane(16, CHARGE_RATE_DEFAULT),
+            look_up: lane(32, LOOK_UP_RATE_DEFAULT),
         }
     }
 }
@@ -139,7 +158,8 @@ impl WorkerConfig {
     /// # Errors
     /// Names the variable that doesn't fit.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let GatewayPolicy { connect_timeout, call_timeout, checkout, look_up, .. } = self.gateway;
+        let GatewayPolicy { connect_timeout, call_timeout, checkout, charge, look_up } =
+            self.gateway;
         if call_timeout <= connect_timeout {
             return Err(ConfigError::invalid(
                 "KAKAOPAY_CALL_TIMEOUT_MS",
@@ -148,6 +168,9 @@ impl WorkerConfig {
         }
         if self.lease < LEASE_MIN {
             return Err(ConfigError::invalid("RELAY_LEASE_MS", "expected at least 1000"));
+        }
+        for (names, lane) in [(CHECKOUT, checkout), (CHARGE, charge), (LOOK_UP, look_up)] {
+            check_rate(names, lane)?;
         }
         // A row under way at the end may be looked up and then called, and must be written down.
         let longest = (call_timeout * 2) + checkout.place_wait + look_up.place_wait;
@@ -164,18 +187,66 @@ impl WorkerConfig {
 /// A lease shorter than a slow database's pause would be lost by workers that are fine.
 const LEASE_MIN: Duration = Duration::from_secs(1);
 
+/// The variables of one class of calls.
+#[derive(Debug, Clone, Copy)]
+struct LaneVariables {
+    calls_max: &'static str,
+    calls_per_second: &'static str,
+    burst: &'static str,
+}
+
+const CHECKOUT: LaneVariables = LaneVariables {
+    calls_max: "KAKAOPAY_CHECKOUT_CALLS_MAX",
+    calls_per_second: "KAKAOPAY_CHECKOUT_CALLS_PER_SECOND",
+    burst: "KAKAOPAY_CHECKOUT_CALLS_BURST",
+};
+const CHARGE: LaneVariables = LaneVariables {
+    calls_max: "KAKAOPAY_CHARGE_CALLS_MAX",
+    calls_per_second: "KAKAOPAY_CHARGE_CALLS_PER_SECOND",
+    burst: "KAKAOPAY_CHARGE_CALLS_BURST",
+};
+const LOOK_UP: LaneVariables = LaneVariables {
+    calls_max: "KAKAOPAY_LOOK_UP_CALLS_MAX",
+    calls_per_second: "KAKAOPAY_LOOK_UP_CALLS_PER_SECOND",
+    burst: "KAKAOPAY_LOOK_UP_CALLS_BURST",
+};
+
+/// A limit per second must leave each call a chance, and must remain a limit.
+fn check_rate(names: LaneVariables, lane: LanePolicy) -> Result<(), ConfigError> {
+    let RatePolicy { calls_per_second, burst } = lane.rate;
+    if lane.place_wait < lane.rate.interval() {
+        return Err(ConfigError::invalid(
+            names.calls_per_second,
+            "expected at least one call within the time that a call waits for its place",
+        ));
+    }
+    if calls_per_second.get().saturating_mul(BURST_SECONDS_MAX) < burst.get() {
+        return Err(ConfigError::invalid(
+            names.burst,
+            format!("expected at most {BURST_SECONDS_MAX} seconds' worth of calls"),
+        ));
+    }
+    Ok(())
+}
+
 fn gateway(settings: &Settings<'_>) -> Result<GatewayPolicy, ConfigError> {
     let default = GatewayPolicy::default();
-    let lane = |name: &str, lane: LanePolicy| {
-        let calls_max = settings.number(name, lane.calls_max, 1..=5_000)?;
-        Ok::<_, ConfigError>(LanePolicy { calls_max, ..lane })
+    let lane = |names: LaneVariables, lane: LanePolicy| {
+        let calls_max = settings.number(names.calls_max, lane.calls_max, 1..=5_000)?;
+        let rates = NonZeroU32::MIN..=NonZeroU32::new(RATE_MAX).unwrap_or(NonZeroU32::MAX);
+        let calls_per_second = lane.rate.calls_per_second;
+        let calls_per_second =
+            settings.number(names.calls_per_second, calls_per_second, rates.clone())?;
+        let burst = settings.number(names.burst, calls_per_second, rates)?;
+        let rate = RatePolicy { calls_per_second, burst };
+        Ok::<_, ConfigError>(LanePolicy { calls_max, rate, ..lane })
     };
     Ok(GatewayPolicy {
         connect_timeout: millis(settings, "KAKAOPAY_CONNECT_TIMEOUT_MS", default.connect_timeout)?,
         call_timeout: millis(settings, "KAKAOPAY_CALL_TIMEOUT_MS", default.call_timeout)?,
-        checkout: lane("KAKAOPAY_CHECKOUT_CALLS_MAX", default.checkout)?,
-        charge: lane("KAKAOPAY_CHARGE_CALLS_MAX", default.charge)?,
-        look_up: lane("KAKAOPAY_LOOK_UP_CALLS_MAX", default.look_up)?,
+        checkout: lane(CHECKOUT, default.checkout)?,
+        charge: lane(CHARGE, default.charge)?,
+        look_up: lane(LOOK_UP, default.look_up)?,
     })
 }
 
@@ -220,6 +291,27 @@ mod tests {
     }
 
     #[test]
+    fn each_class_of_calls_has_its_own_limit_per_second() {
+        let config = WorkerConfig::load(|name| match name {
+            "KAKAOPAY_CHARGE_CALLS_PER_SECOND" => Some("7".to_owned()),
+            "KAKAOPAY_LOOK_UP_CALLS_BURST" => Some("300".to_owned()),
+            _ => table(name),
+        });
+        let GatewayPolicy { checkout, charge, look_up, .. } = config.unwrap().gateway;
+        let shown = [checkout, charge, look_up]
+            .map(|lane| (lane.rate.calls_per_second.get(), lane.rate.burst.get()));
+        assert_eq!(shown, [(4_000, 4_000), (7, 7), (100, 300)]);
+    }
+
+    #[test]
+    fn a_turn_that_takes_longer_than_the_wait_for_it_is_refused() {
+        let mut config = WorkerConfig::load(table).unwrap();
+        config.gateway.look_up.place_wait = Duration::from_millis(9);
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.starts_with("KAKAOPAY_LOOK_UP_CALLS_PER_SECOND: "), "{error}");
+    }
+
+    #[test]
     fn a_missing_setting_is_named() {
         let without = |name: &str| table(name).filter(|_| name != "MASTER_KEY");
         assert_eq!(WorkerConfig::load(without).unwrap_err().to_string(), "MASTER_KEY is not set");
@@ -231,6 +323,8 @@ mod tests {
             ("RELAY_LEASE_MS", "500", "RELAY_LEASE_MS: "),
             ("KAKAOPAY_CONNECT_TIMEOUT_MS", "12000", "KAKAOPAY_CALL_TIMEOUT_MS: "),
             ("KAKAOPAY_CALL_TIMEOUT_MS", "20000", "KAKAOPAY_CALL_TIMEOUT_MS: "),
+            ("KAKAOPAY_CHARGE_CALLS_PER_SECOND", "0", "KAKAOPAY_CHARGE_CALLS_PER_SECOND: "),
+            ("KAKAOPAY_CHARGE_CALLS_BURST", "201", "KAKAOPAY_CHARGE_CALLS_BURST: "),
         ] {
             let lookup = |name: &str| {
                 if name == wrong { Some(value.to_owned()) } else { table(name) }

@@ -18,6 +18,7 @@ use service_kit::config::Secret;
 
 pub mod kakaopay;
 pub mod lane;
+pub mod throttle;
 
 /// What became of a call.
 #[derive(Debug)]
@@ -55,6 +56,12 @@ pub enum NotSent {
     /// All places of this class of calls are taken.
     #[error("too many calls under way")]
     Busy,
+    /// Calls of this class have been made too often of late.
+    #[error("too many calls of late")]
+    Throttled {
+        /// Until the next one may be made, if nobody else makes it.
+        retry_after: Duration,
+    },
     /// No connection.
     #[error("no connection: {0}")]
     Connect(String),
@@ -69,7 +76,17 @@ pub enum NotSent {
 impl NotSent {
     /// Whether it was our own restraint, so that it uses up none of the tries.
     pub const fn is_free(&self) -> bool {
-        matches!(self, Self::BreakerOpen { .. } | Self::Busy)
+        matches!(self, Self::BreakerOpen { .. } | Self::Busy | Self::Throttled { .. })
+    }
+
+    /// How long another try is certainly in vain.
+    pub const fn retry_after(&self) -> Duration {
+        match self {
+            Self::BreakerOpen { retry_after } | Self::Throttled { retry_after } => *retry_after,
+            Self::Busy | Self::Connect(_) | Self::NotNow(_) | Self::Unbuildable(_) => {
+                Duration::ZERO
+            }
+        }
     }
 
     /// Whether another try would end the same way.

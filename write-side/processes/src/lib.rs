@@ -12,7 +12,7 @@ mod announce;
 pub mod breaker;
 pub mod config;
 mod dry_check;
-mod failpoints;
+pub mod failpoints;
 pub mod gateway;
 pub mod metrics;
 pub mod reactions;
@@ -24,7 +24,5 @@ pub mod schedule;
 pub use ::operator;
 pub use config::{GatewayPolicy, WorkerConfig};
 pub use dry_check::{CheckedStep, check_kakaopay};
-#[cfg(feature = "failpoints")]
-pub use failpoints::configure as configure_failpoints;
 pub use relay::WakeUp;
 pub use run::{WorkerError, gateway, reconciler, run, run_on};

@@ -30,7 +30,9 @@ const VARIABLES: &str = "\
 Variables: DATABASE_URL, KAKAOPAY_BASE_URL, KAKAOPAY_SECRET_KEY, PUBLIC_BASE_URL, RETURN_URL_KEY,
 MASTER_KEY, DIGEST_PEPPER; optional: KAKAOPAY_CID_ONE_TIME[_SECRET], KAKAOPAY_CID_RECURRING[_SECRET],
 WORKER_OPS_LISTEN, WORKER_DATABASE_CONNECTIONS, KAKAOPAY_CONNECT_TIMEOUT_MS, KAKAOPAY_CALL_TIMEOUT_MS,
-KAKAOPAY_{CHECKOUT,CHARGE,LOOK_UP}_CALLS_MAX, RELAY_ROWS_MAX, RELAY_POLL_MS, RELAY_LEASE_MS, LOG_FORMAT.
+KAKAOPAY_{CHECKOUT,CHARGE,LOOK_UP}_CALLS_{MAX,PER_SECOND,BURST}, RELAY_ROWS_MAX, RELAY_POLL_MS,
+RELAY_LEASE_MS, LOG_FORMAT.
+KAKAOPAY_*_CALLS_PER_SECOND (4000, 20, 100) hold for this process: with several workers, each gets a part.
 `outbox`, `parked` and `differences` need DATABASE_URL alone.";
 
 #[derive(Debug, Subcommand)]
@@ -172,7 +174,7 @@ async fn run() -> ExitCode {
     telemetry::init("worker", config.log_format);
     #[cfg(feature = "failpoints")]
     if let Some(script) = environment()("FAILPOINTS")
-        && let Err(error) = processes::configure_failpoints(&script)
+        && let Err(error) = processes::failpoints::configure(&script)
     {
         tracing::error!(error, "the failpoints cannot be set");
         return ExitCode::FAILURE;

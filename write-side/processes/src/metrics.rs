@@ -12,6 +12,9 @@ pub const GATEWAY_CALLS: &str = "gateway_calls_total";
 pub const GATEWAY_CALL_SECONDS: &str = "gateway_call_seconds";
 /// Answers that were not the ones to our request. Every one is an alarm: money may have moved.
 pub const GATEWAY_MISMATCHES: &str = "gateway_mismatches_total";
+/// Calls over the limit of calls per second, by class and result: `delayed` until their turn came,
+/// or `turned_away` because it would have come too late.
+pub const GATEWAY_THROTTLED: &str = "gateway_throttled_total";
 /// State of a breaker by class: 0 closed, 1 half open, 2 open.
 pub const BREAKER_STATE: &str = "gateway_breaker_state";
 /// Transitions of a breaker by class and new state.
@@ -54,6 +57,7 @@ pub fn describe() {
     describe_counter!(GATEWAY_CALLS, Unit::Count, "gateway calls by operation and result");
     describe_histogram!(GATEWAY_CALL_SECONDS, Unit::Seconds, "how long gateway calls take");
     describe_counter!(GATEWAY_MISMATCHES, Unit::Count, "answers that do not match the request");
+    describe_counter!(GATEWAY_THROTTLED, Unit::Count, "calls over the limit per second");
     describe_gauge!(BREAKER_STATE, Unit::Count, "0 closed, 1 half open, 2 open");
     describe_counter!(BREAKER_CHANGES, Unit::Count, "transitions of a breaker");
     describe_counter!(BREAKER_REJECTED, Unit::Count, "calls a breaker did not let through");
@@ -85,6 +89,10 @@ pub(crate) fn gateway_call(operation: &'static str, result: &'static str, took: 
 
 pub(crate) fn gateway_mismatch(operation: &'static str) {
     counter!(GATEWAY_MISMATCHES, "operation" => operation).increment(1);
+}
+
+pub(crate) fn gateway_throttled(class: &'static str, result: &'static str) {
+    counter!(GATEWAY_THROTTLED, "class" => class, "result" => result).increment(1);
 }
 
 pub(crate) fn breaker_state(class: &'static str, state: u8) {

@@ -126,6 +126,7 @@ pub async fn run_on(
 
     // Should one part end by itself, the others end with it rather than go on without it.
     let (trigger, shutdown) = shutdown.child();
+    say_limits(&config);
     tracing::info!("worker started");
     let follower = SafePosition::follow(
         parts.pool.clone(),
@@ -348,6 +349,25 @@ impl Parts {
         };
         let (rows, clock) = (self.rows.clone(), Arc::clone(&self.clock));
         Relay::new(carrier, rows, config.relay, clock, self.wake_up.clone())
+    }
+}
+
+/// What the calls of the gateway are held to, as it came out of the environment and the defaults.
+fn say_limits(config: &WorkerConfig) {
+    let policy = &config.gateway;
+    let lanes =
+        [("checkout", policy.checkout), ("charge", policy.charge), ("look_up", policy.look_up)];
+    for (class, lane) in lanes {
+        tracing::info!(
+            class,
+            calls_max = lane.calls_max,
+            calls_per_second = lane.rate.calls_per_second.get(),
+            burst = lane.rate.burst.get(),
+            place_wait = ?lane.place_wait,
+            connect_timeout = ?policy.connect_timeout,
+            call_timeout = ?policy.call_timeout,
+            "limits of gateway calls"
+        );
     }
 }
 

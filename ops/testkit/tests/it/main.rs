@@ -1,6 +1,7 @@
 //! The test kit against the real servers.
 
 #[cfg(test)]
+mod calls;
 mod chaos;
 #[cfg(test)]
 mod database;

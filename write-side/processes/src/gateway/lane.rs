@@ -1,7 +1,9 @@
 //! A lane per class of calls, so that a slow recurring run cannot starve checkouts.
 //!
-//! Each lane has a client with connections of its own, a limit of calls under way, and a breaker.
-//! Nothing waits in line for long: a full lane is as definite a "not sent" as a refused connection.
+//! Each lane has a client with connections of its own, a limit of calls under way, a limit of calls
+//! per second, and a breaker. Nothing waits in line for long: a full lane is as definite a "not
+//! sent" as a refused connection. Our own restraint says nothing about the gateway, so the breaker
+//! never hears of it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +12,11 @@ use std::time::Duration;
 use kakaopay::{CallError, Client, ErrorClass, Operation};
 use service_kit::clock::SharedClock;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::NotSent;
-use crate::breaker::{Breaker, BreakerPolicy, BreakerState};
+use super::throttle::{Passed, RatePolicy, Throttle};
+use crate::breaker::{Breaker, BreakerPolicy, BreakerState, Permit};
 use crate::metrics;
 
 /// How a lane restrains itself.
@@ -21,7 +24,9 @@ use crate::metrics;
 pub struct LanePolicy {
     /// Calls under way at once.
     pub calls_max: usize,
-    /// Longest wait for a place.
+    /// How often calls may be made.
+    pub rate: RatePolicy,
+    /// Longest wait for a place and a turn together.
     pub place_wait: Duration,
     /// When it stops calling altogether.
     pub breaker: BreakerPolicy,
@@ -29,8 +34,10 @@ pub struct LanePolicy {
 
 /// One class of calls.
 pub struct Lane {
+    class: &'static str,
     client: Client,
     places: Arc<Semaphore>,
+    throttle: Throttle,
     place_wait: Duration,
     breaker: Breaker,
 }
@@ -44,8 +51,10 @@ impl Lane {
         clock: SharedClock,
     ) -> Self {
         Self {
+            class,
             client,
             places: Arc::new(Semaphore::new(policy.calls_max)),
+            throttle: Throttle::new(policy.rate, SharedClock::clone(&clock)),
             place_wait: policy.place_wait,
             breaker: Breaker::new(class, policy.breaker, clock),
         }
@@ -70,14 +79,15 @@ impl Lane {
     where
         F: Future<Output = Result<T, CallError>> + 'a,
     {
-        let waiting = timeout(self.place_wait, self.places.acquire());
-        let Ok(Ok(_place)) = waiting.await else {
+        // An open breaker answers at once; nobody waits for a turn that will not be used.
+        drop(self.admit()?);
+        let deadline = Instant::now() + self.place_wait;
+        let Ok(Ok(_place)) = timeout_at(deadline, self.places.acquire()).await else {
             return Err(NotSent::Busy);
         };
-        let permit = self
-            .breaker
-            .admit()
-            .map_err(|open| NotSent::BreakerOpen { retry_after: open.retry_after })?;
+        // Last of the waits, so that every turn taken is a call made.
+        self.wait_for_turn(deadline).await?;
+        let permit = self.admit()?;
         let begun = Instant::now();
         let answer = call(&self.client).await;
         permit.record(answer.as_ref().is_err_and(is_failure));
@@ -89,6 +99,25 @@ impl Lane {
         };
         metrics::gateway_call(operation.name(), result, begun.elapsed());
         Ok(answer)
+    }
+
+    fn admit(&self) -> Result<Permit<'_>, NotSent> {
+        let admitted = self.breaker.admit();
+        admitted.map_err(|open| NotSent::BreakerOpen { retry_after: open.retry_after })
+    }
+
+    async fn wait_for_turn(&self, deadline: Instant) -> Result<(), NotSent> {
+        match self.throttle.pass(deadline).await {
+            Ok(Passed::AtOnce) => Ok(()),
+            Ok(Passed::Late) => {
+                metrics::gateway_throttled(self.class, "delayed");
+                Ok(())
+            }
+            Err(throttled) => {
+                metrics::gateway_throttled(self.class, "turned_away");
+                Err(NotSent::Throttled { retry_after: throttled.retry_after })
+            }
+        }
     }
 }
 
@@ -108,5 +137,63 @@ fn is_failure(error: &CallError) -> bool {
 impl fmt::Debug for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Lane").field(&self.breaker).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use kakaopay::{ClientConfig, SecretKey};
+    use service_kit::clock::ManualClock;
+    use testkit::eventually;
+
+    use super::*;
+
+    /// Ten calls a second, one at once.
+    fn lane(place_wait: Duration) -> (Arc<Lane>, ManualClock) {
+        let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
+        let address = "http://127.0.0.1:9".parse().unwrap();
+        let client = Client::new(&ClientConfig::new(address, SecretKey::new("DEV"))).unwrap();
+        let (calls_per_second, burst) = (NonZeroU32::new(10).unwrap(), NonZeroU32::MIN);
+        let policy = LanePolicy {
+            calls_max: 100,
+            rate: RatePolicy { calls_per_second, burst },
+            place_wait,
+            breaker: BreakerPolicy::default(),
+        };
+        (Arc::new(Lane::new("charge", client, policy, clock.shared())), clock)
+    }
+
+    async fn call(lane: &Lane) -> Result<(), NotSent> {
+        let called = lane.call(Operation::Subscription, |_client| async { Ok(()) }).await;
+        called.map(|answer| answer.expect("the call itself does not fail"))
+    }
+
+    #[tokio::test]
+    async fn over_the_limit_a_call_waits_for_its_turn() {
+        let (lane, clock) = lane(Duration::from_mins(1));
+        call(&lane).await.unwrap();
+        let waiting = tokio::spawn({
+            let lane = Arc::clone(&lane);
+            async move { call(&lane).await }
+        });
+        let asleep = || async { (clock.sleepers() == 1).then_some(()) };
+        eventually(Duration::from_secs(30), asleep).await;
+        assert!(!waiting.is_finished());
+        clock.advance(Duration::from_millis(100));
+        waiting.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_comes_too_late_is_not_waited_for_and_no_failure_of_the_gateway() {
+        let (lane, _clock) = lane(Duration::from_millis(50));
+        call(&lane).await.unwrap();
+        for _ in 0..100 {
+            let throttled = call(&lane).await.unwrap_err();
+            assert_eq!(throttled, NotSent::Throttled { retry_after: Duration::from_millis(100) });
+            assert!(throttled.is_free());
+        }
+        assert_eq!(lane.state(), BreakerState::Closed);
     }
 }

@@ -22,6 +22,7 @@ use service_kit::clock::SharedClock;
 use service_kit::vault::{Vault, VaultError};
 
 use super::{Applied, Failure, Reaction, ReactionError, checkpoint};
+use crate::failpoints::{Point, reach};
 use crate::metrics;
 use crate::relay::with_causes;
 
@@ -69,11 +70,15 @@ impl Reaction for PaidOrders {
                 checkpoint::move_to(&pool.get().await?, NAME, handled).await?;
                 return Err(error);
             }
+            reach(Point::BeforeCheckpoint).await;
             metrics::reaction_handled(NAME, 1);
             handled = event.position;
         }
         if from < batch.through {
             checkpoint::move_to(&pool.get().await?, NAME, batch.through).await?;
+            if from < handled {
+                reach(Point::AfterCheckpoint).await;
+            }
         }
         Ok(Applied { through: batch.through, is_caught_up: batch.is_caught_up() })
     }
@@ -150,7 +155,9 @@ impl PaidOrders {
         let lines = order.lines.iter().map(|line| (line.item_id, line.quantity)).collect();
         let command = CartCommand::RemoveBought { cart, order_id: order.order_id, lines };
         let sent = self.carts.dispatch(cart.id().uuid(), command, context(event)).await;
-        sent.map(drop).map_err(dispatch_failure)
+        sent.map_err(dispatch_failure)?;
+        reach(Point::AfterCommand).await;
+        Ok(())
     }
 
     async fn open_subscriptions(
@@ -190,6 +197,7 @@ impl PaidOrders {
             let command = SubscriptionCommand::OpenSubscription(Box::new(open));
             let sent = self.subscriptions.dispatch(id.uuid(), command, context(event)).await;
             sent.map_err(dispatch_failure)?;
+            reach(Point::AfterCommand).await;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use deadpool_postgres::{Pool, Transaction};
 use event_feed::{FeedReader, Filter};
 
 use super::{Applied, Failure, Reaction, ReactionError, checkpoint};
+use crate::failpoints::{Point, reach};
 use crate::metrics;
 use crate::relay::with_causes;
 
@@ -61,7 +62,13 @@ impl<T: TableFold> Reaction for T {
         if from < batch.through {
             checkpoint::move_to(&tx, T::NAME, batch.through).await?;
         }
+        if !batch.events.is_empty() {
+            reach(Point::BeforeFoldCommit).await;
+        }
         tx.commit().await?;
+        if !batch.events.is_empty() {
+            reach(Point::AfterFoldCommit).await;
+        }
         metrics::reaction_handled(T::NAME, batch.events.len() as u64);
         Ok(Applied { through: batch.through, is_caught_up: batch.is_caught_up() })
     }

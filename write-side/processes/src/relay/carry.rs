@@ -16,7 +16,7 @@ use super::decide::{Next, RetryPolicy, Try};
 use super::deliver::{Delivery, Task, Told};
 use super::rows::{ClaimedRow, KeptKey, PutOff, RowError, Rows};
 use super::with_causes;
-use crate::failpoints;
+use crate::failpoints::{Point, reach};
 use crate::gateway::{
     BillingSecret, CancelRequest, CheckoutRequest, CompletionRequest, Outcome, Paid,
     PaymentGateway, PaymentQuestion,
@@ -59,8 +59,6 @@ enum Stop {
     },
     /// Trying again would end the same way.
     Hopeless(String),
-    /// A test says that this worker died here.
-    Died,
 }
 
 impl Stop {
@@ -72,7 +70,7 @@ impl Stop {
     fn after_call(self) -> Self {
         match self {
             Self::Away { why, .. } => Self::Away { why, in_doubt: true },
-            other @ (Self::LeaseLost | Self::Hopeless(_) | Self::Died) => other,
+            other @ (Self::LeaseLost | Self::Hopeless(_)) => other,
         }
     }
 }
@@ -107,18 +105,19 @@ impl From<VaultError> for Stop {
 impl Carrier {
     /// Carries `row`; whatever happens is in the row afterwards.
     pub async fn carry(&self, row: ClaimedRow) {
+        reach(Point::AfterClaim).await;
         let stopped = match self.advance(&row).await {
             Ok(()) => return,
             Err(stopped) => stopped,
         };
         let kept = match stopped {
-            Stop::Died => return,
             Stop::LeaseLost => Err(RowError::LeaseLost),
             Stop::Away { why, in_doubt } => {
                 tracing::warn!(outbox.id = %row.id, kind = row.kind, why, "outbox row put off");
                 let is_in_doubt = in_doubt || row.is_in_doubt;
                 let state = if is_in_doubt { PutOff::Unknown } else { PutOff::Waiting };
                 let (pause, why) = (self.retries.pause(row.attempt), clipped(&why));
+                reach(Point::BeforePutOff).await;
                 self.patiently(&row, || self.rows.put_off(&row, state, pause, false, &why)).await
             }
             Stop::Hopeless(why) => self.bury(&row, &why).await,
@@ -157,8 +156,9 @@ impl Carrier {
             correlation_id: row.correlation_id.clone(),
         };
         self.rows.store_request(row, &described("begin_checkout", &ready.terms, None)).await?;
+        reach(Point::AfterRequest).await;
         let outcome = self.gateway.begin_checkout(&request).await;
-        answered()?;
+        reach(Point::AfterAnswer).await;
         let next = self.retries.after_ready(outcome, self.this_try(row));
         self.proceed(task, next, None).await.map(drop)
     }
@@ -169,7 +169,7 @@ impl Carrier {
         let payment = question(row, terms, &approve.tid);
         if row.is_in_doubt {
             let outcome = self.gateway.look_up(&payment).await;
-            answered()?;
+            reach(Point::AfterLookUp).await;
             let at = self.this_try(row);
             let mut next = self.retries.after_approve_look_up(outcome, at);
             let key = self.key_of(order, terms, None, &mut next).await;
@@ -184,9 +184,10 @@ impl Carrier {
             .ok_or_else(|| Stop::Hopeless("the user's key was destroyed".to_owned()))?;
         let tid = Some(approve.tid.as_str());
         self.rows.store_request(row, &described("complete_checkout", terms, tid)).await?;
+        reach(Point::AfterRequest).await;
         let request = CompletionRequest { payment, token: Secret::new(token) };
         let outcome = self.gateway.complete_checkout(&request).await;
-        answered()?;
+        reach(Point::AfterAnswer).await;
         let (outcome, secret) = with_key_apart(outcome);
         let mut next = self.retries.after_approve(outcome, self.this_try(row));
         let key = self.key_of(order, terms, secret, &mut next).await;
@@ -204,7 +205,7 @@ impl Carrier {
             .ok_or_else(|| Stop::Hopeless("more given back than was ever paid".to_owned()))?;
         if row.is_in_doubt {
             let outcome = self.gateway.look_up(&payment).await;
-            answered()?;
+            reach(Point::AfterLookUp).await;
             let at = self.this_try(row);
             let next = self.retries.after_cancel_look_up(outcome, before, cancel.amount, at);
             if self.proceed(task, next, None).await? == Proceed::Done {
@@ -216,6 +217,7 @@ impl Carrier {
         description["cancel_amount"] = json!(cancel.amount);
         description["cancel_available_amount"] = json!(refundable_before);
         self.rows.store_request(row, &description).await?;
+        reach(Point::AfterRequest).await;
         let request = CancelRequest {
             payment,
             amount: cancel.amount,
@@ -223,7 +225,7 @@ impl Carrier {
             refundable_before,
         };
         let outcome = self.gateway.cancel(&request).await;
-        answered()?;
+        reach(Point::AfterAnswer).await;
         let next = self.retries.after_cancel(outcome, self.this_try(row));
         self.proceed(task, next, None).await.map(drop).map_err(Stop::after_call)
     }
@@ -252,7 +254,9 @@ impl Carrier {
         let kind = effect.kind();
         tracing::info!(outbox.id = %row.id, order.id = %order, kind, reason, why, "row put off");
         metrics::relay_put_off(kind, reason);
+        reach(Point::BeforePutOff).await;
         self.rows.put_off(row, state, pause, is_counted, &clipped(&why)).await?;
+        reach(Point::AfterPutOff).await;
         Ok(Proceed::Done)
     }
 
@@ -267,9 +271,7 @@ impl Carrier {
         // with it.
         let store = || self.rows.store_outcome(task.row, &settlement, key.as_ref());
         self.patiently(task.row, store).await?;
-        if failpoints::is_hit("relay::before_record") {
-            return Err(Stop::Died);
-        }
+        reach(Point::AfterOutcome).await;
         self.tell(task, settlement, note).await
     }
 
@@ -307,14 +309,13 @@ impl Carrier {
                 tracing::warn!(outbox.id = %row.id, order.id = %order, kind, why, "not told yet");
                 metrics::relay_put_off(kind, "deliver");
                 let pause = self.retries.pause(row.attempt);
+                reach(Point::BeforePutOff).await;
                 self.rows.put_off(row, PutOff::Waiting, pause, true, &clipped(&why)).await?;
                 return Ok(());
             }
             Told::Refused(why) => return Err(Stop::Hopeless(why)),
         }
-        if failpoints::is_hit("relay::after_record") {
-            return Err(Stop::Died);
-        }
+        reach(Point::AfterTelling).await;
         metrics::relay_settled(kind, settlement.name());
         if let Settlement::Unresolved { reason, .. } = &settlement {
             let note = note.as_deref().unwrap_or_default();
@@ -325,6 +326,7 @@ impl Carrier {
         let note = note.as_deref().unwrap_or_default();
         tracing::info!(outbox.id = %row.id, order.id = %order, kind, settled, note, "row settled");
         self.rows.finish(row).await?;
+        reach(Point::AfterFinish).await;
         Ok(())
     }
 
@@ -413,14 +415,6 @@ fn with_key_apart(outcome: Outcome<Paid>) -> (Outcome<Paid>, Option<BillingSecre
         }
         other @ (Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_)) => (other, None),
     }
-}
-
-/// The gateway has answered and nothing is written down yet: the worst moment to die.
-fn answered() -> Result<(), Stop> {
-    if failpoints::is_hit("relay::after_gateway_answer") {
-        return Err(Stop::Died);
-    }
-    Ok(())
 }
 
 fn question(row: &ClaimedRow, terms: &PaymentTerms, tid: &contracts::Text<64>) -> PaymentQuestion {

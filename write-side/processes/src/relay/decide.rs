@@ -108,17 +108,23 @@ impl RetryPolicy {
             // The shopper is told at once rather than kept waiting for a breaker.
             Outcome::NotSent(reason @ NotSent::BreakerOpen { .. }) => not_sent(&reason, at),
             Outcome::NotSent(reason) if reason.is_permanent() => not_sent(&reason, at),
-            Outcome::NotSent(reason) => self.ready_again(reason.is_free(), reason.to_string(), at),
-            Outcome::Unknown(doubt) => self.ready_again(false, doubt.to_string(), at),
+            Outcome::NotSent(reason) if self.is_last_page(!reason.is_free(), at) => {
+                not_sent(&reason, at)
+            }
+            Outcome::NotSent(reason) => self.again(&reason, at),
+            Outcome::Unknown(doubt) if self.is_last_page(true, at) => {
+                Next::Settle(Settlement::NotSent { at: at.now }, Some(doubt.to_string()))
+            }
+            Outcome::Unknown(doubt) => {
+                let pause = self.pause(at.number);
+                Next::Again { pause, is_counted: true, why: doubt.to_string() }
+            }
         }
     }
 
-    fn ready_again(&self, is_free: bool, why: String, at: Try) -> Next {
-        let is_late = self.approve_for <= at.age;
-        if is_late || (!is_free && self.ready_tries_max <= at.number) {
-            return Next::Settle(Settlement::NotSent { at: at.now }, Some(why));
-        }
-        Next::Again { pause: self.pause(at.number), is_counted: !is_free, why }
+    /// Whether a payment page is not asked for again after this try.
+    fn is_last_page(&self, is_counted: bool, at: Try) -> bool {
+        self.approve_for <= at.age || (is_counted && self.ready_tries_max <= at.number)
     }
 
     /// After asking to move the money.
@@ -149,7 +155,7 @@ impl RetryPolicy {
                 settled(Settlement::Declined { class, code, at: at.now })
             }
             PaymentState::Pending { opened_at } => self.after_pending(opened_at, at),
-            PaymentState::Other(word) => self.look_up_again(format!("state {word}"), true, at),
+            PaymentState::Other(word) => self.look_up_again(format!("state {word}"), at),
         }
     }
 
@@ -164,7 +170,7 @@ impl RetryPolicy {
             return Next::LookUp { pause, is_counted: true, why };
         }
         let Ok(code) = Text::parse("expired") else {
-            return self.look_up_again("expired".to_owned(), true, at);
+            return self.look_up_again("expired".to_owned(), at);
         };
         settled(Settlement::Declined { class: DeclineClass::Expired, code, at: at.now })
     }
@@ -200,7 +206,7 @@ impl RetryPolicy {
             Err(next) => return next,
         };
         if !matches!(standing.state, PaymentState::Paid(_)) {
-            return self.look_up_again(format!("not paid: {:?}", standing.state), true, at);
+            return self.look_up_again(format!("not paid: {:?}", standing.state), at);
         }
         if standing.given_back == before {
             return Next::CallNow;
@@ -219,17 +225,18 @@ impl RetryPolicy {
         match outcome {
             Outcome::Done(standing) => Ok(standing),
             Outcome::Declined(decline) => {
-                Err(self.look_up_again(format!("look-up: {}", decline.code), true, at))
+                Err(self.look_up_again(format!("look-up: {}", decline.code), at))
             }
-            Outcome::NotSent(reason) => {
-                Err(self.look_up_again(format!("look-up: {reason}"), !reason.is_free(), at))
+            Outcome::NotSent(reason) if reason.is_free() => {
+                let pause = self.look_up_pause(at.number).max(reason.retry_after());
+                let why = format!("look-up: {reason}");
+                Err(Next::LookUp { pause, is_counted: false, why })
             }
+            Outcome::NotSent(reason) => Err(self.look_up_again(format!("look-up: {reason}"), at)),
             Outcome::Unknown(doubt @ Doubt::Mismatch(_)) => {
                 Err(unresolved("mismatch", Some(doubt.to_string()), at))
             }
-            Outcome::Unknown(doubt) => {
-                Err(self.look_up_again(format!("look-up: {doubt}"), true, at))
-            }
+            Outcome::Unknown(doubt) => Err(self.look_up_again(format!("look-up: {doubt}"), at)),
         }
     }
 
@@ -243,19 +250,22 @@ impl RetryPolicy {
         Next::LookUp { pause, is_counted: true, why: doubt.to_string() }
     }
 
-    fn look_up_again(&self, why: String, is_counted: bool, at: Try) -> Next {
-        if is_counted && self.look_ups_max <= at.number {
+    fn look_up_again(&self, why: String, at: Try) -> Next {
+        if self.look_ups_max <= at.number {
             return unresolved("look_up_failed", Some(why), at);
         }
-        Next::LookUp { pause: self.look_up_pause(at.number), is_counted, why }
+        Next::LookUp { pause: self.look_up_pause(at.number), is_counted: true, why }
     }
 
     fn again(&self, reason: &NotSent, at: Try) -> Next {
+        // The breaker's own pause is exact; the others are those of a crowd, and want jitter.
         let pause = match reason {
             NotSent::BreakerOpen { retry_after } => self.pause_min.max(*retry_after),
-            NotSent::Busy | NotSent::Connect(_) | NotSent::NotNow(_) | NotSent::Unbuildable(_) => {
-                self.pause(at.number)
-            }
+            NotSent::Busy
+            | NotSent::Throttled { .. }
+            | NotSent::Connect(_)
+            | NotSent::NotNow(_)
+            | NotSent::Unbuildable(_) => self.pause(at.number).max(reason.retry_after()),
         };
         Next::Again { pause, is_counted: !reason.is_free(), why: reason.to_string() }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::{BillingKeyId, Sealed, UserId};
-use deadpool_postgres::{Pool, PoolError};
+use deadpool_postgres::{Pool, PoolError, Transaction};
 use domain::Settlement;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -142,7 +142,8 @@ impl Rows {
     /// Stores what finally came of it and, in the same transaction, the recurring key it yielded.
     ///
     /// # Errors
-    /// The lease is lost, or the database away: then it has to be found out again.
+    /// The lease is lost, or the database away: then it has to be found out again. A key is kept
+    /// although the lease is lost, because nobody could find it out.
     pub async fn store_outcome(
         &self,
         row: &ClaimedRow,
@@ -156,16 +157,14 @@ impl Rows {
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
         let claim: [&(dyn ToSql + Sync); 4] = [&row.id, &self.owner, &row.fence, &outcome];
-        if tx.execute(include_str!("sql/store_outcome.sql"), &claim).await? != 1 {
-            return Err(RowError::LeaseLost);
+        let is_ours = tx.execute(include_str!("sql/store_outcome.sql"), &claim).await? == 1;
+        // What the payment came to is for whoever has the row now to find out; a key is not: it was
+        // told once, to us.
+        if is_ours || key.sealed.is_some() {
+            keep_in_tx(&tx, key).await?;
         }
-        let sealed = key.sealed.as_ref().map(|(sid, _)| serde_json::to_value(sid)).transpose();
-        let sealed = sealed.map_err(RowError::other)?;
-        let partner = key.sealed.as_ref().map(|(_, partner)| partner.as_str());
-        let values: [&(dyn ToSql + Sync); 4] =
-            [&key.id.uuid(), &key.user.uuid(), &sealed, &partner];
-        tx.execute(include_str!("sql/keep_billing_key.sql"), &values).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        if is_ours { Ok(()) } else { Err(RowError::LeaseLost) }
     }
 
     /// Gives the row back until `pause` has passed.
@@ -250,6 +249,16 @@ impl Rows {
         values.extend_from_slice(more);
         write_one(&self.pool, sql, &values).await
     }
+}
+
+/// Keeps a recurring key, or that it is missing.
+async fn keep_in_tx(tx: &Transaction<'_>, key: &KeptKey) -> Result<(), RowError> {
+    let sealed = key.sealed.as_ref().map(|(sid, _)| serde_json::to_value(sid)).transpose();
+    let sealed = sealed.map_err(RowError::other)?;
+    let partner = key.sealed.as_ref().map(|(_, partner)| partner.as_str());
+    let values: [&(dyn ToSql + Sync); 4] = [&key.id.uuid(), &key.user.uuid(), &sealed, &partner];
+    tx.execute(include_str!("sql/keep_billing_key.sql"), &values).await?;
+    Ok(())
 }
 
 /// One statement that must meet exactly the row it claims.

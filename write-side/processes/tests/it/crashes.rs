@@ -21,7 +21,7 @@ async fn killed_between_the_yes_and_our_record_of_it() {
     world.sim.set_faults(held);
     world.pay(order).await;
     world.sim.calls_reach(Operation::Approve, 1).await;
-    first.kill();
+    first.kill().await;
     // Charged, and nobody of ours knows.
     eventually(PATIENCE, || async { (world.charges(order).len() == 1).then_some(()) }).await;
 

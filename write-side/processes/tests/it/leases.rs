@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use contracts::events::OrderKind;
+use contracts::{BillingKeyId, seals};
 use domain::Settlement;
 use kakaopay_sim::Operation;
-use processes::relay::rows::{PutOff, RowError};
+use processes::relay::rows::{KeptKey, PutOff, RowError};
 use serde_json::json;
 
 use crate::world::{World, clock};
@@ -42,6 +43,32 @@ async fn a_zombie_records_nothing() {
     zombie.store_outcome(&again, &settlement, None).await.unwrap();
     zombie.finish(&again).await.unwrap();
     assert_eq!(world.outbox_rows().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_loses_no_recurring_key() {
+    let world = World::new().await;
+    let order = world.place(OrderKind::Subscription, false).await;
+    let (zombie, heir) = (world.rows("zombie"), world.rows("heir"));
+    let row = zombie.claim(10).await.unwrap().pop().expect("a row to claim");
+    world.leases_run_out().await;
+    let taken_over = heir.claim(10).await.unwrap().pop().expect("the lease ran out");
+
+    let settlement = Settlement::NotSent { at: clock().now() };
+    let id = BillingKeyId::of(order);
+    let stream = seals::billing_key_stream(id);
+    let sid = "S1234567890987654321".to_owned();
+    let sid = world.vault.seal(world.user, &stream, seals::SID, &sid).await.unwrap();
+    let key = |sealed| KeptKey { id, user: world.user, sealed };
+    let (missing, known) = (key(None), key(Some((sid, "somebody".to_owned()))));
+
+    // Looked up: the money is found, and the key is not.
+    heir.store_outcome(&taken_over, &settlement, Some(&missing)).await.unwrap();
+    let stored = zombie.store_outcome(&row, &settlement, Some(&known)).await;
+    assert!(matches!(stored, Err(RowError::LeaseLost)), "{stored:?}");
+    let kept =
+        "select count(*) from billing_keys where state = 'active' and sealed_sid is not null";
+    assert_eq!(world.number(kept).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,7 +45,7 @@ async fn run(how: Stumble, call: u32) -> bool {
         tokio::select! {
             order = &mut shopping => break order,
             () = gateway.died() => {
-                relay.kill();
+                relay.kill().await;
                 world.leases_run_out().await;
                 relay = world.relay(world.gateway());
             }

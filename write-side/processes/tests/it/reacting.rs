@@ -43,26 +43,9 @@ async fn what_was_bought_leaves_the_cart_and_the_rest_stays() {
     world.execute("update reaction_checkpoint set position = 0").await;
     worker.stop().await.unwrap();
     let worker = world.worker();
-    caught_up(&world).await;
+    world.reactions_catch_up().await;
     assert_eq!(world.number("select count(*) from events").await, before);
     worker.stop().await.unwrap();
-}
-
-/// Waits until every reaction has come to the end of the log.
-async fn caught_up(world: &World) {
-    eventually(PATIENCE, || async {
-        let behind = world
-            .number(
-                "select count(*) from (values ('paid_orders'), ('expiry_index'), ('payment_index'),
-                                       ('payment_differences'))
-                   as r (name)
-                 left join reaction_checkpoint c using (name)
-                 where coalesce(c.position, 0) < (select max(position) from events)",
-            )
-            .await;
-        (behind == 0).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +97,7 @@ async fn one_approval_pays_a_subscription_order_and_opens_its_subscriptions() {
     world.execute("update reaction_checkpoint set position = 0").await;
     worker.stop().await.unwrap();
     let worker = world.worker();
-    caught_up(&world).await;
+    world.reactions_catch_up().await;
     assert_eq!(world.number("select count(*) from events").await, before);
     worker.stop().await.unwrap();
 }
@@ -153,7 +136,7 @@ async fn a_payment_that_came_too_late_is_given_back_and_sets_nothing_off() {
     let worker = world.worker();
     world.becomes(order, OrderStatus::Refunded).await;
     world.is_idle().await;
-    caught_up(&world).await;
+    world.reactions_catch_up().await;
     let charge = &world.charges(order)[0];
     assert_eq!((charge.amount, charge.cancelled), (27_000, 27_000));
     let opened = world.subscriptions.load(SubscriptionId::of(order, 1).uuid()).await.unwrap();
@@ -170,7 +153,7 @@ async fn an_event_that_was_set_aside_is_handled_when_asked_again() {
     world.come_back(order, token).await;
     world.is_paid_once(order).await;
     subscription(&world, SubscriptionId::of(order, 1)).await;
-    caught_up(&world).await;
+    world.reactions_catch_up().await;
     let position =
         world.number("select position from events where event_type = 'PaymentApproved'").await;
     world
@@ -208,7 +191,7 @@ async fn an_event_that_cannot_be_handled_is_set_aside_and_others_go_on() {
     let worker = world.worker();
     world.pay(poisoned).await;
     subscription(&world, SubscriptionId::of(poisoned, 1)).await;
-    caught_up(&world).await;
+    world.reactions_catch_up().await;
     let parked = world.db.client().await;
     let parked = parked.query("select name, event_type from parked_reaction order by name", &[]);
     let names: Vec<String> = parked.await.unwrap().iter().map(|row| row.get(0)).collect();

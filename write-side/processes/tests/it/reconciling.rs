@@ -221,7 +221,7 @@ async fn charged_and_buried(world: &World) -> OrderId {
     world.pay(order).await;
     eventually(PATIENCE, || async { (world.charges(order).len() == 1).then_some(()) }).await;
     indexed(world, "approving", 1).await;
-    worker.kill();
+    worker.kill().await;
     world.sim.clear_faults();
     order
 }
@@ -307,5 +307,5 @@ async fn an_order_that_moves_while_it_is_compared_is_no_difference() {
     let (summary, seen) = compared(&world).await;
     assert_eq!((summary.under_way, summary.total()), (1, 1), "{seen:?}");
     assert_eq!(recorded(&world).await, (0, 0));
-    worker.kill();
+    worker.kill().await;
 }

@@ -53,8 +53,14 @@ pub(crate) struct Worker<T = Result<(), WorkerError>> {
 }
 
 impl<T> Worker<T> {
-    pub(crate) fn kill(self) {
+    pub(crate) const fn of(task: JoinHandle<T>, trigger: ShutdownTrigger) -> Self {
+        Self { task, trigger }
+    }
+
+    /// Returns once nothing of it runs any more.
+    pub(crate) async fn kill(self) {
         self.task.abort();
+        drop(self.task.await);
     }
 
     pub(crate) async fn stop(self) -> T {
@@ -235,6 +241,23 @@ impl World {
     pub(crate) async fn leases_run_out(&self) {
         self.execute("update outbox set lease_until = clock_timestamp() where state = 'in_flight'")
             .await;
+    }
+
+    /// Waits until every reaction has come to the end of the log.
+    pub(crate) async fn reactions_catch_up(&self) {
+        eventually(PATIENCE, || async {
+            let behind = self
+                .number(
+                    "select count(*)
+                     from (values ('paid_orders'), ('expiry_index'), ('payment_index'),
+                                  ('payment_differences')) as r (name)
+                     left join reaction_checkpoint c using (name)
+                     where coalesce(c.position, 0) < (select max(position) from events)",
+                )
+                .await;
+            (behind == 0).then_some(())
+        })
+        .await;
     }
 
     /// What KakaoPay believes it charged for this order.

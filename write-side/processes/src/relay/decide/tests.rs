@@ -110,6 +110,27 @@ fn an_open_breaker_uses_up_no_look_up() {
 }
 
 #[test]
+fn a_throttled_call_uses_up_no_try_and_waits_for_its_turn() {
+    let retry_after = Duration::from_secs(9);
+    let throttled = || NotSent::Throttled { retry_after };
+    let at = on_try(1_000);
+    let nexts = [
+        policy().after_ready(Outcome::NotSent(throttled()), at),
+        policy().after_approve(Outcome::NotSent(throttled()), at),
+        policy().after_approve_look_up(Outcome::NotSent(throttled()), at),
+        policy().after_cancel(Outcome::NotSent(throttled()), at),
+        policy().after_cancel_look_up(Outcome::NotSent(throttled()), won(0), won(1), at),
+    ];
+    for next in nexts {
+        let (Next::Again { pause, is_counted, .. } | Next::LookUp { pause, is_counted, .. }) = next
+        else {
+            panic!("{next:?}");
+        };
+        assert!(!is_counted && retry_after <= pause, "{pause:?}");
+    }
+}
+
+#[test]
 fn a_mismatch_is_never_believed_and_never_repeated() {
     let mismatch = || Doubt::Mismatch(vec!["amount.total"]);
     let approve = policy().after_approve(Outcome::Unknown(mismatch()), on_try(1));

@@ -1,0 +1,194 @@
+//! A connection breaks at the n-th database call of the worker, for n = 1, 2, 3, … until a run makes
+//! fewer calls: in the end the order is paid and half refunded, its lines have left the cart, its
+//! subscriptions are open, and KakaoPay moved the money once each way.
+//!
+//! Relay and all reactions reach PostgreSQL through a proxy; shopper and watcher of the log do not.
+//! Every n is covered: opening a connection, preparing, querying, and each end of a transaction. The
+//! n are dealt out to [`SHOPS`] shops with a database each, because a run mostly waits.
+//!
+//! Seen to fail: SEEN_TO_FAIL
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::CartKind;
+use contracts::events::OrderKind;
+use domain::order::OrderStatus;
+use event_feed::{SafePosition, Watcher, WatcherHandle, WatcherOptions};
+use event_store::{Executor, ExecutorOptions, PgEventStore, StoreSizes};
+use processes::WakeUp;
+use processes::reactions::{ExpiryIndex, PaidOrders, PaymentIndex, Reactor};
+use processes::relay::deliver::Delivery;
+use processes::relay::{Carrier, Relay, RelayPolicy, Rows};
+use service_kit::config::Secret;
+use service_kit::pools::{self, PoolSettings};
+use service_kit::shutdown::{self, ShutdownTrigger};
+use service_kit::vault::{MasterKey, Vault};
+use testkit::{CallProxy, Cut};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::world::{Worker, World, clock, lines};
+
+/// Shops that share the n among them and run at the same time.
+const SHOPS: u64 = 6;
+/// Fewer calls than any run makes, and more than any run makes.
+const CALLS_MIN: u64 = 100;
+const CALLS_MAX: u64 = 2_000;
+/// What a claim whose answer was lost waits for.
+const LEASE: Duration = Duration::from_millis(500);
+/// The log is watched this often, beside the proxy: nobody waits for long, and nobody polls.
+const WATCH_PAUSE: Duration = Duration::from_millis(10);
+/// When a claim that failed is tried again, if nobody wakes the relay before.
+const RELAY_POLL: Duration = Duration::from_millis(100);
+
+/// How many events of each sort one run leaves.
+type Events = BTreeMap<String, i64>;
+
+/// A world whose workers have an unreliable way to the database.
+struct Shop {
+    world: World,
+    proxy: CallProxy,
+    through: Secret,
+    safe: SafePosition,
+    _watcher: WatcherHandle,
+    _trigger: ShutdownTrigger,
+}
+
+impl Shop {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let (proxy, through) = CallProxy::before(&world.db.url).await;
+        let (trigger, shutdown) = shutdown::pair();
+        let options = WatcherOptions { poll_max: WATCH_PAUSE, ..WatcherOptions::default() };
+        let watcher = Watcher::start(world.db.pool.clone(), clock(), options, shutdown);
+        let (safe, through) = (watcher.safe(), Secret::new(through));
+        Self { world, proxy, through, safe, _watcher: watcher, _trigger: trigger }
+    }
+
+    /// Relay and reactions, put together as `run.rs` does.
+    fn worker(&self) -> Worker<()> {
+        let (trigger, shutdown) = shutdown::pair();
+        let config = &self.world.config;
+        let pool = pools::postgres(&self.through, &PoolSettings::named("worker")).unwrap();
+        let store = PgEventStore::open(&self.through, StoreSizes::default()).unwrap();
+        let options = ExecutorOptions::default();
+        let orders = Executor::new(Arc::clone(&store), options);
+        let master = MasterKey::from_base64(&config.master_key).unwrap();
+        let vault = Vault::new(pool.clone(), master);
+        let rows = Rows::new(pool.clone(), format!("worker-{}", Uuid::now_v7()), LEASE);
+        let carrier = Carrier {
+            rows: rows.clone(),
+            gateway: self.world.gateway(),
+            delivery: Delivery::new(orders.clone()),
+            vault: vault.clone(),
+            retries: config.retries,
+            clock: clock(),
+        };
+        let paid_orders = PaidOrders {
+            orders,
+            carts: Executor::new(Arc::clone(&store), options),
+            subscriptions: Executor::new(store, options),
+            vault,
+            clock: clock(),
+        };
+        let wake_up = WakeUp::default();
+        let policy = RelayPolicy { poll: RELAY_POLL, ..config.relay };
+        let relay = Relay::new(carrier, rows, policy, clock(), wake_up.clone());
+        let reactor = Reactor { pool, safe: self.safe.clone(), clock: clock() };
+        let mut moved = self.safe.subscribe();
+        let work = async move {
+            let until = shutdown.clone();
+            let waking = async move {
+                while !until.is_requested() {
+                    tokio::select! {
+                        () = until.requested() => (),
+                        _changed = moved.changed() => wake_up.wake(),
+                    }
+                }
+            };
+            tokio::join!(
+                relay.run(shutdown.clone()),
+                reactor.clone().run(paid_orders, shutdown.clone()),
+                reactor.clone().run(ExpiryIndex, shutdown.clone()),
+                reactor.run(PaymentIndex, shutdown),
+                waking,
+            );
+        };
+        Worker::of(tokio::spawn(work), trigger)
+    }
+
+    /// One order from the cart to its partial refund, by a worker of its own; what it left.
+    async fn run(&self, shown: &str) -> Events {
+        let world = &self.world;
+        for line in lines(OrderKind::Subscription) {
+            world.put_into_cart(CartKind::Subscription, line).await;
+        }
+        let before = world.number("select coalesce(max(position), 0) from events").await;
+        let worker = self.worker();
+        let order = world.place(OrderKind::Subscription, true).await;
+        world.pay(order).await;
+        world.is_paid_once(order).await;
+        world.refund(order, 13_500).await;
+        world.becomes(order, OrderStatus::PartlyRefunded).await;
+        world.is_idle().await;
+        world.reactions_catch_up().await;
+        worker.stop().await;
+
+        let charges = world.charges(order);
+        assert_eq!(charges.len(), 1, "{shown}: {charges:#?}");
+        assert_eq!((charges[0].amount, charges[0].cancelled), (27_000, 13_500), "{shown}");
+        assert_eq!(charges[0].cancels.len(), 1, "{shown}: {charges:#?}");
+        assert!(world.cart(CartKind::Subscription).await.lines().is_empty(), "{shown}");
+        for (what, sql) in [
+            ("events set aside", "select count(*) from parked_reaction"),
+            ("keys lost", "select count(*) from billing_keys where state = 'missing'"),
+            ("orders to expire", "select count(*) from order_expiry"),
+        ] {
+            assert_eq!(world.number(sql).await, 0, "{shown}: {what}");
+        }
+        let count = "select aggregate_type || '/' || event_type, count(*)
+                     from events where $1 < position group by 1";
+        let rows = world.db.client().await.query(count, &[&before]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+}
+
+/// The calls that are this shop's among `SHOPS`; how many there were in the last run.
+async fn breaks_at_its_calls(cut: Cut, number: u64) -> u64 {
+    let shop = Shop::new().await;
+    let undisturbed = shop.run("undisturbed").await;
+    let mut call = number;
+    while call <= CALLS_MAX {
+        let shown = format!("{cut:?} {call}");
+        shop.proxy.cut_at(call, cut);
+        assert_eq!(shop.run(&shown).await, undisturbed, "{shown}");
+        if shop.proxy.calls() < call {
+            return shop.proxy.calls();
+        }
+        call += SHOPS;
+    }
+    panic!("still breaking at call {CALLS_MAX}");
+}
+
+async fn breaks_at_every_call(cut: Cut) {
+    let mut shops = JoinSet::new();
+    for number in 1..=SHOPS {
+        shops.spawn(breaks_at_its_calls(cut, number));
+    }
+    while let Some(calls) = shops.join_next().await {
+        let calls = calls.unwrap();
+        assert!(CALLS_MIN < calls, "{calls} calls are not the whole run");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_before_a_call() {
+    breaks_at_every_call(Cut::BeforeCall).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_before_an_answer() {
+    breaks_at_every_call(Cut::BeforeAnswer).await;
+}
