@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{RowError, millis, write_one};
+use super::{RowError, millis};
 
 /// Writes in one pack at most: a statement of a few milliseconds.
 const PACK_MAX: usize = 128;
@@ -25,7 +25,7 @@ const QUEUE_MAX: usize = 16_384;
 /// Longest wait for a pack; the server gives up before, unless it is gone.
 const PACK_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Which write; each has a statement for one row and one for many.
+/// Which write.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     /// What is about to be sent.
@@ -37,15 +37,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const fn single(self) -> &'static str {
-        match self {
-            Self::Request => include_str!("../sql/store_request.sql"),
-            Self::Outcome => include_str!("../sql/store_outcome.sql"),
-            Self::Finish => include_str!("../sql/finish.sql"),
-        }
-    }
-
-    const fn many(self) -> &'static str {
+    /// The statement: ids, owner, fences, and what else is written; returns the rows it met.
+    const fn statement(self) -> &'static str {
         match self {
             Self::Request => include_str!("../sql/store_requests.sql"),
             Self::Outcome => include_str!("../sql/store_outcomes.sql"),
@@ -119,20 +112,13 @@ impl Writer {
         for ticket in pack {
             let writer = self.clone();
             tokio::spawn(async move {
-                let written = writer.write_single(&ticket).await;
-                drop(ticket.answer.send(written));
+                match writer.write_many(std::slice::from_ref(&ticket)).await {
+                    Ok(written) => settle(vec![ticket], &written),
+                    // As in `settle`: nobody may be listening.
+                    Err(error) => drop(ticket.answer.send(Err(error))),
+                }
             });
         }
-    }
-
-    async fn write_single(&self, ticket: &Ticket) -> Result<(), RowError> {
-        let lease = millis(self.lease);
-        let values: &[&(dyn ToSql + Sync)] = match self.kind {
-            Kind::Request => &[&ticket.id, &self.owner, &ticket.fence, &ticket.value, &lease],
-            Kind::Outcome => &[&ticket.id, &self.owner, &ticket.fence, &ticket.value],
-            Kind::Finish => &[&ticket.id, &self.owner, &ticket.fence],
-        };
-        write_one(&self.pool, self.kind.single(), values).await
     }
 
     /// The rows that were written; one that is missing had lost its claim.
@@ -148,7 +134,7 @@ impl Writer {
         };
         let client = self.pool.get().await?;
         let sent = async {
-            let statement = client.prepare_cached(self.kind.many()).await?;
+            let statement = client.prepare_cached(self.kind.statement()).await?;
             client.query(&statement, values).await
         };
         let rows = match timeout(PACK_WAIT_MAX, sent).await {

@@ -1,6 +1,3 @@
--- The same as store_outcome, for many rows at once; returns those whose claim still stood.
-update outbox o
-set    outcome = w.outcome, updated_at = clock_timestamp()
-from   unnest($1::uuid[], $3::bigint[], $4::jsonb[]) as w (id, fence, outcome)
-where  o.id = w.id and o.lease_owner = $2 and o.fence = w.fence and o.state = 'in_flight'
-returning o.id
+-- What came of it, before the aggregate is told: after a crash it is told again, and nobody is called.
+-- Returns the rows whose claim still stood.
+select outbox_store_outcomes($2, $1, $3, $4)
