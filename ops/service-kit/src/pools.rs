@@ -26,6 +26,10 @@ pub const REDIS_CALL_WAIT_MAX: Duration = Duration::from_secs(1);
 /// A connection without a sign of life for this long is given up by the operating system, and by
 /// the server when it holds a transaction open: what a stopped process has locked others need.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// PostgreSQL compiles a statement whose estimated cost is high, which takes 100 ms and more. Ours
+/// touch few rows; where an estimate is high it is wrong (a table that was never analysed, a
+/// discouraged sort), and the compilation would be paid again with every run.
+const COMPILATION: &str = "jit=off";
 
 /// How one process uses PostgreSQL.
 #[derive(Debug, Clone)]
@@ -90,7 +94,8 @@ pub fn postgres_tuned(
     // The kernel of a process that stands still goes on answering, so the server would never know.
     let silence = SILENCE_MAX.as_millis();
     let mut options = format!(
-        "{given} -c statement_timeout={limit} -c idle_in_transaction_session_timeout={silence}"
+        "{given} -c statement_timeout={limit} -c idle_in_transaction_session_timeout={silence} \
+         -c {COMPILATION}"
     );
     for (name, value) in tuning {
         options.extend([" -c ", name, "=", value]);
