@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use service_kit::config::{ConfigError, Secret, Settings};
-use service_kit::pools::{PoolError, PoolSettings, postgres};
+use service_kit::pools::{PoolError, PoolSettings, postgres_tuned};
 use service_kit::telemetry::LogFormat;
 
 /// Events of one batch when nothing else is asked for. A batch of this size takes about 50 ms;
@@ -16,6 +16,10 @@ const BATCH_EVENTS_DEFAULT: u32 = 500;
 const CONNECTIONS_DEFAULT: usize = 14;
 /// Longest statement of a live batch. A rebuild's own statements (indexes) have no limit.
 const STATEMENT_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How PostgreSQL is to plan for us. Where a log was never analysed, as after an import, collecting and
+/// sorting the whole span that a read may walk looks cheaper than walking the index until the batch
+/// is full: 50 ms instead of 1. A sort that cannot be avoided still happens.
+const TUNING: [(&str, &str); 1] = [("enable_sort", "off")];
 /// Longest wait for a connection.
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -87,7 +91,7 @@ impl ProjectorConfig {
             wait_max: CONNECTION_WAIT_MAX,
             statement_timeout,
         };
-        postgres(&self.database_url, &settings)
+        postgres_tuned(&self.database_url, &settings, &TUNING)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Compares a version's rows with a replay of the log at the same position, row by row.
 //!
 //! Position, parked events and rows are read from one snapshot, so a projector may go on meanwhile.
-//! The replay happens before it as far as possible, to keep the snapshot short.
+//! The replay happens before it, and runs after the projector until hardly anything is left: a
+//! snapshot that stays open for long keeps the database from cleaning up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use contracts::Position;
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::{ClientWrapper, GenericClient, Object, Pool, Transaction};
 
 use crate::cell::Row;
 use crate::config::ProjectorConfig;
@@ -23,6 +24,15 @@ use crate::working::{Incoming, Model, Pass, Working};
 pub const DIFFERENCES_SHOWN_MAX: usize = 10;
 /// Characters of a value that a report shows.
 const VALUE_SHOWN_MAX: usize = 200;
+/// Positions that may be left to replay under the open snapshot: one read of the log.
+const TAIL_POSITIONS_MAX: i64 = 5_000;
+/// How often the replay runs after a projector that goes on. Each run is shorter than the one before
+/// if the replay is the quicker of the two; if it is not, the snapshot has to stay open for longer.
+const CHASES_MAX: usize = 10;
+/// How long the session of the snapshot may lie idle in its transaction while the replay's rows are
+/// made. The pools end others after seconds, because somebody may wait for what they lock; this one
+/// only reads, so that nobody waits for it but who drops the version's tables.
+const SNAPSHOT_IDLE_MAX: &str = "10min";
 /// How often a verification begins anew because events were parked or taken up meanwhile.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -114,6 +124,13 @@ pub async fn verify_version(
     Err(ProjectionError::Busy { name: name.to_owned() })
 }
 
+/// How far a replay got.
+struct Replayed {
+    through: Position,
+    /// The positions up to there that were left out, because they were parked.
+    without: HashSet<i64>,
+}
+
 struct Verification<'pool> {
     model: &'static dyn Model,
     pool: &'pool Pool,
@@ -123,23 +140,16 @@ struct Verification<'pool> {
 impl Verification<'_> {
     /// One attempt; `None` when what is parked changed under our hands.
     async fn attempt(&self) -> Result<Option<VerifyReport>, ProjectionError> {
-        let name = self.model.name();
         let mut working = self.model.working(true);
-        let reached = position_of(self.pool, name, self.version).await?;
-        let parked = {
-            let mut client = self.pool.get().await?;
-            let tx = client.transaction().await?;
-            parked_in_tx(&tx, name, self.version).await?
-        };
-        self.replay(working.as_mut(), (Position::START, reached), &parked).await?;
-
-        let mut client = self.pool.get().await?;
-        let tx = client
+        let replayed = self.chase(working.as_mut()).await?;
+        let mut session = self.session().await?;
+        let tx = session
             .build_transaction()
             .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
             .read_only(true)
             .start()
             .await?;
+        let name = self.model.name();
         let position = tx
             .query_one(
                 "select min(position) from projection_shard where name = $1 and version = $2",
@@ -147,21 +157,47 @@ impl Verification<'_> {
             )
             .await?;
         let position = Position::new(position.try_get(0)?);
-        let parked_now = parked_in_tx(&tx, name, self.version).await?;
-        let before = |set: &HashSet<i64>| {
-            let mut set: Vec<i64> =
-                set.iter().copied().filter(|it| *it <= reached.number()).collect();
-            set.sort_unstable();
-            set
-        };
-        if before(&parked) != before(&parked_now) {
+        let parked_now = parked(&tx, name, self.version).await?;
+        let is_within = |it: &&i64| **it <= replayed.through.number();
+        let within: HashSet<i64> = parked_now.iter().filter(is_within).copied().collect();
+        if within != replayed.without {
             return Ok(None);
         }
-        self.replay(working.as_mut(), (reached, position), &parked_now).await?;
+        self.replay(working.as_mut(), (replayed.through, position), &parked_now).await?;
         let mut report = self.compare_in_tx(&tx, working.as_ref()).await?;
         report.position = position;
         report.parked = parked_now.len() as u64;
         Ok(Some(report))
+    }
+
+    /// Replays up to where the version stands, and again what it went on by meanwhile, until little
+    /// is left.
+    async fn chase(&self, working: &mut dyn Working) -> Result<Replayed, ProjectionError> {
+        let name = self.model.name();
+        let mut replayed = Replayed { through: Position::START, without: HashSet::new() };
+        let mut reached = position_of(self.pool, name, self.version).await?;
+        for _ in 0..CHASES_MAX {
+            // After the position: what is parked below it was parked in the same transaction.
+            let parked = parked(&self.pool.get().await?, name, self.version).await?;
+            let from = replayed.through;
+            self.replay(working, (from, reached), &parked).await?;
+            let is_within = |it: &i64| from.number() < *it && *it <= reached.number();
+            replayed.without.extend(parked.into_iter().filter(is_within));
+            replayed.through = reached;
+            reached = position_of(self.pool, name, self.version).await?;
+            if reached.number() - replayed.through.number() <= TAIL_POSITIONS_MAX {
+                break;
+            }
+        }
+        Ok(replayed)
+    }
+
+    /// A connection for the snapshot alone. It never goes back to the pool, whose patience is another.
+    async fn session(&self) -> Result<ClientWrapper, ProjectionError> {
+        let session = Object::take(self.pool.get().await?);
+        let patience = format!("set idle_in_transaction_session_timeout = '{SNAPSHOT_IDLE_MAX}'");
+        session.batch_execute(&patience).await?;
+        Ok(session)
     }
 
     /// Folds a range of the log, without the events that are parked.
@@ -224,12 +260,13 @@ fn unfoldable(event: Option<&Incoming>, error: Option<&str>) -> String {
     format!("{} at position {}: {reason}", event.event_type, event.position)
 }
 
-async fn parked_in_tx(
-    tx: &Transaction<'_>,
+/// The positions of the events that are parked.
+async fn parked(
+    client: &impl GenericClient,
     name: &str,
     version: i32,
 ) -> Result<HashSet<i64>, ProjectionError> {
-    let rows = tx
+    let rows = client
         .query(
             "select position from parked_event where name = $1 and version = $2",
             &[&name, &version],
@@ -297,3 +334,6 @@ fn cut(text: &str) -> String {
     cut.push('…');
     cut
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,10 +21,13 @@ use crate::metrics;
 use crate::projection::with_causes;
 use crate::working::{Incoming, Model};
 
-/// A batch should take no longer than this: half of what a reader may lag behind.
-const BATCH_TIME_MAX: Duration = Duration::from_millis(100);
-/// A full batch that took less may grow.
-const BATCH_TIME_MIN: Duration = Duration::from_millis(50);
+/// How long batches should take while the rows are fresh: no longer than a reader may lag behind.
+const FRESH: Pace = Pace { min: Duration::from_millis(50), max: Duration::from_millis(100) };
+/// How long they should take while the rows are old anyway: a transaction's own price is then paid
+/// less often, and whoever waits for the shard (a switch, a retry) still waits for less than a second.
+const CATCHING_UP: Pace = Pace { min: Duration::from_millis(250), max: Duration::from_millis(500) };
+/// Positions from which on the rows count as old: seconds of a busy shop.
+const OLD_POSITIONS_MIN: i64 = 5_000;
 /// A batch is not cut below this for being slow: what remains is the price of the transaction itself
 /// (round trips, the commit's flush), and paying it per event would only make the reader slower.
 const BATCH_EVENTS_MIN: u32 = 64;
@@ -35,6 +38,7 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often a worker asks for a shard that another one holds.
 const LEASE_PAUSE: Duration = Duration::from_millis(500);
 
+const _: () = assert!(CATCHING_UP.max.as_millis() * 2 < LEASE_FOR.as_millis());
 const _: () = assert!(RENEW_EVERY.as_millis() * 2 < LEASE_FOR.as_millis());
 
 /// What all workers of a process share.
@@ -186,7 +190,8 @@ impl Worker {
             Err(error) => return Err(error),
         };
         lease.position = through;
-        size.adapt(begun.elapsed(), is_full);
+        let is_old = OLD_POSITIONS_MIN <= safe.number() - through.number();
+        size.adapt(begun.elapsed(), is_full, if is_old { CATCHING_UP } else { FRESH });
         if 0 < applied.parked {
             metrics::parked(self.name(), applied.parked);
             tracing::error!(
@@ -253,7 +258,14 @@ impl Worker {
     }
 }
 
-/// How many events are folded at once: as many as fit into [`BATCH_TIME_MAX`].
+/// How long a batch should take: above `max` it shrinks, a full one below `min` grows.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    min: Duration,
+    max: Duration,
+}
+
+/// How many events are folded at once: as many as the [`Pace`] allows.
 #[derive(Debug)]
 struct BatchSize {
     events: u32,
@@ -265,11 +277,11 @@ impl BatchSize {
         Self { events: events_max, events_max }
     }
 
-    fn adapt(&mut self, took: Duration, is_full: bool) {
+    fn adapt(&mut self, took: Duration, is_full: bool, pace: Pace) {
         let is_small = self.events < BATCH_EVENTS_MIN;
-        if BATCH_TIME_MAX < took && !is_small {
+        if pace.max < took && !is_small {
             self.events = (self.events / 2).max(BATCH_EVENTS_MIN).min(self.events_max);
-        } else if is_full && (took < BATCH_TIME_MIN || is_small) {
+        } else if is_full && (took < pace.min || is_small) {
             self.events = (self.events * 2).min(self.events_max);
         }
     }
@@ -282,23 +294,35 @@ mod tests {
     #[test]
     fn a_slow_batch_shrinks_and_a_quick_full_one_grows() {
         let mut size = BatchSize::new(500);
-        size.adapt(Duration::from_millis(200), true);
+        size.adapt(Duration::from_millis(200), true, FRESH);
         assert_eq!(size.events, 250);
-        size.adapt(Duration::from_millis(70), true);
+        size.adapt(Duration::from_millis(70), true, FRESH);
         assert_eq!(size.events, 250);
-        size.adapt(Duration::from_millis(10), false);
+        size.adapt(Duration::from_millis(10), false, FRESH);
         assert_eq!(size.events, 250);
-        size.adapt(Duration::from_millis(10), true);
+        size.adapt(Duration::from_millis(10), true, FRESH);
         assert_eq!(size.events, 500);
-        size.adapt(Duration::from_millis(10), true);
+        size.adapt(Duration::from_millis(10), true, FRESH);
         assert_eq!(size.events, 500);
+    }
+
+    #[test]
+    fn a_version_far_behind_takes_bigger_batches_until_it_has_caught_up() {
+        let mut size = BatchSize { events: 125, events_max: 500 };
+        size.adapt(Duration::from_millis(120), true, CATCHING_UP);
+        size.adapt(Duration::from_millis(240), true, CATCHING_UP);
+        assert_eq!(size.events, 500);
+        size.adapt(Duration::from_millis(480), true, CATCHING_UP);
+        assert_eq!(size.events, 500);
+        size.adapt(Duration::from_millis(480), true, FRESH);
+        assert_eq!(size.events, 250);
     }
 
     #[test]
     fn a_slow_disk_does_not_shrink_batches_to_nothing() {
         let mut size = BatchSize::new(500);
         for _ in 0..20 {
-            size.adapt(Duration::from_secs(1), true);
+            size.adapt(Duration::from_secs(1), true, FRESH);
         }
         assert_eq!(size.events, BATCH_EVENTS_MIN);
     }
@@ -307,7 +331,7 @@ mod tests {
     fn a_batch_cut_to_find_a_poison_event_grows_again_on_a_slow_disk() {
         let mut size = BatchSize { events: 1, events_max: 500 };
         for _ in 0..20 {
-            size.adapt(Duration::from_secs(1), true);
+            size.adapt(Duration::from_secs(1), true, FRESH);
         }
         assert_eq!(size.events, BATCH_EVENTS_MIN);
     }

@@ -27,6 +27,8 @@ async fn a_statement_that_runs_too_long_is_ended_by_the_server() {
     assert_eq!(error.code(), Some(&tokio_postgres::error::SqlState::QUERY_CANCELED));
     let name = client.query_one("select current_setting('application_name')", &[]).await.unwrap();
     assert_eq!(name.get::<_, &str>(0), "slow");
+    let compiles = client.query_one("show jit", &[]).await.unwrap();
+    assert_eq!(compiles.get::<_, &str>(0), "off");
 }
 
 #[tokio::test]
