@@ -34,7 +34,7 @@ impl RatePolicy {
     }
 
     /// How long one call's turn takes.
-    pub fn interval(&self) -> Duration {
+    pub fn interval(self) -> Duration {
         Duration::from_secs(1) / self.calls_per_second.get()
     }
 }
