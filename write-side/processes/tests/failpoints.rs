@@ -6,8 +6,9 @@
 //! way and a refund whose answer is lost make it look up and put off. The points are global to the
 //! process, so this is one test and a binary of its own.
 //!
-//! Seen to fail: with `is_in_doubt` of `relay/rows.rs` always false, at `relay::after_request` and
-//! `relay::after_answer`; SEEN_TO_FAIL
+//! With the checkpoint moved before the commands in `reactions/paid_orders.rs` (seen so) lines stay in
+//! the cart; without `is_in_doubt` in `relay/rows.rs` (seen so) the refund is asked for again and
+//! again, and no run ends.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
@@ -15,45 +16,73 @@
 #[path = "it/world.rs"]
 mod world;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use contracts::CartKind;
 use contracts::events::OrderKind;
 use domain::order::OrderStatus;
+use event_feed::{Watcher, WatcherHandle, WatcherOptions};
 use kakaopay_sim::{Fault, FaultRule, FaultScript, Operation, When};
 use processes::failpoints::{self, Point};
+use service_kit::shutdown::{self, ShutdownTrigger};
 
-use crate::world::{World, lines};
+use crate::world::{World, clock, lines};
+
+/// How often the log is watched.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where a worker dies: at a point, when somebody comes there so many times.
 type Death = (Point, u64);
 
-/// What is left in the end.
+/// What is in the tables.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
     /// Every sort of event, and how many of it there are.
-    events: Vec<(String, i64)>,
-    /// What is left in other tables, each by one number.
+    events: BTreeMap<String, i64>,
+    /// What else there is, each table by one number.
     rows: [i64; 5],
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_anywhere_is_followed_by_one_that_ends_its_work() {
-    let undisturbed = run(None).await;
+    let undisturbed = run(&Shop::new().await, None).await;
     assert_eq!(undisturbed.rows, [0, 3, 0, 1, 0], "{undisturbed:?}");
-    let deaths: Vec<Death> = Point::ALL
-        .iter()
-        .flat_map(|point| {
-            assert!(0 < point.hits(), "no run comes to {}", point.name());
-            (1..=point.hits()).map(|hit| (*point, hit))
-        })
-        .collect();
-    for death in deaths {
-        assert_eq!(run(Some(death)).await, undisturbed, "{death:?}");
+    let hits: Vec<u64> = Point::ALL.iter().map(|point| point.hits()).collect();
+    for (point, hits) in Point::ALL.iter().zip(hits) {
+        assert!(0 < hits, "no run comes to {}", point.name());
+        let shop = Shop::new().await;
+        for hit in 1..=hits {
+            let death = (*point, hit);
+            assert_eq!(run(&shop, Some(death)).await, undisturbed, "{death:?}");
+        }
     }
 }
 
-/// One order from the cart to its partial refund, with at most one death on the way.
-async fn run(death: Option<Death>) -> End {
-    let world = World::new().await;
+/// A world whose log is watched, as a projector would: without that, every worker first waits
+/// whether somebody does.
+struct Shop {
+    world: World,
+    _watcher: WatcherHandle,
+    _trigger: ShutdownTrigger,
+}
+
+impl Shop {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let (trigger, shutdown) = shutdown::pair();
+        let options =
+            WatcherOptions { poll_min: PAUSE, poll_max: PAUSE, ..WatcherOptions::default() };
+        let watcher = Watcher::start(world.db.pool.clone(), clock(), options, shutdown);
+        Self { world, _watcher: watcher, _trigger: trigger }
+    }
+}
+
+/// One order from the cart to its partial refund, with at most one death on the way; what it left.
+async fn run(Shop { world, .. }: &Shop, death: Option<Death>) -> End {
+    let before = End::of(world).await;
+    let lost = "select count(*) from billing_keys where state = 'missing'";
+    let lost_before = world.number(lost).await;
     for line in lines(OrderKind::Subscription) {
         world.put_into_cart(CartKind::Subscription, line).await;
     }
@@ -65,8 +94,8 @@ async fn run(death: Option<Death>) -> End {
         ],
     });
     if let Some((point, hit)) = death {
-        let before = (1 < hit).then(|| format!("{}*off->", hit - 1)).unwrap_or_default();
-        failpoints::configure(&format!("{}={before}1*return", point.name())).unwrap();
+        let passing = (1 < hit).then(|| format!("{}*off->", hit - 1)).unwrap_or_default();
+        failpoints::configure(&format!("{}={passing}1*return", point.name())).unwrap();
     }
     let mut worker = world.worker();
     let shopping = async {
@@ -113,25 +142,37 @@ async fn run(death: Option<Death>) -> End {
     assert_eq!(charges.len(), 1, "{death:?}: {charges:#?}");
     assert_eq!((charges[0].amount, charges[0].cancelled), (27_000, 13_500), "{death:?}");
     assert_eq!(charges[0].cancels.len(), 1, "{death:?}: {charges:#?}");
+    assert!(world.cart(CartKind::Subscription).await.lines().is_empty(), "{death:?}");
     // The key is lost only where its answer was: before anything was stored.
-    let lost_keys = world.number("select count(*) from billing_keys where state = 'missing'").await;
     let may_be_lost = matches!(death, Some((Point::AfterAnswer, _)));
-    assert!(lost_keys == 0 || may_be_lost, "{death:?}");
-    end(&world).await
+    assert!(world.number(lost).await == lost_before || may_be_lost, "{death:?}");
+    End::of(world).await.since(&before)
 }
 
-async fn end(world: &World) -> End {
-    let count = "select aggregate_type || '/' || event_type, count(*)
-                 from events group by 1 order by 1";
-    let rows = world.db.client().await.query(count, &[]).await.unwrap();
-    End {
-        events: rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
-        rows: [
-            world.number("select count(*) from outbox").await,
-            world.number("select count(*) from outbox_done").await,
-            world.number("select count(*) from order_expiry").await,
-            world.number("select count(*) from payment_index where state = 'approved'").await,
-            world.number("select count(*) from parked_reaction").await,
-        ],
+impl End {
+    async fn of(world: &World) -> Self {
+        let count = "select aggregate_type || '/' || event_type, count(*) from events group by 1";
+        let rows = world.db.client().await.query(count, &[]).await.unwrap();
+        Self {
+            events: rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
+            rows: [
+                world.number("select count(*) from outbox").await,
+                world.number("select count(*) from outbox_done").await,
+                world.number("select count(*) from order_expiry").await,
+                world.number("select count(*) from payment_index where state = 'approved'").await,
+                world.number("select count(*) from parked_reaction").await,
+            ],
+        }
+    }
+    /// What was added.
+    fn since(mut self, before: &Self) -> Self {
+        for (event, count) in &mut self.events {
+            *count -= before.events.get(event).unwrap_or(&0);
+        }
+        self.events.retain(|_, count| *count != 0);
+        for (rows, before) in self.rows.iter_mut().zip(before.rows) {
+            *rows -= before;
+        }
+        self
     }
 }

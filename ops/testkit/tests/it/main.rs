@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod calls;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod database;

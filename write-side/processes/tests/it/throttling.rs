@@ -1,8 +1,8 @@
 //! Each class of calls has its own limit per second: charges that wait for their turn keep no
 //! checkout waiting.
 //!
-//! With one throttle for all classes (seen by giving the three lanes of `run.rs` the policy and the
-//! name of one) the pages here wait behind the charge, on a clock that stands still.
+//! With one throttle for all three lanes in `gateway/lane.rs` (seen so) the pages here are turned
+//! away with the charge, on a clock that stands still.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
