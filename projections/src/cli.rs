@@ -13,7 +13,7 @@ use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
 use crate::rebuild::{Progress, RebuildOptions};
 use crate::status::VersionStatus;
-use crate::{RunError, parked, rebuild, status, verify};
+use crate::{RunError, parked, rebuild, status, switching, verify};
 
 /// Keeps the read models current, rebuilds them from the log, and compares them with it.
 /// Configuration comes from the environment; `DATABASE_URL` is all that is required.
@@ -158,15 +158,15 @@ impl Cli {
                 }
             }
             Command::Switch { name } => {
-                let version = rebuild::switch(&config, &name, None).await?;
+                let version = switching::switch(&config, &name, None).await?;
                 writeln!(out, "{name}: version {version} is served")?;
             }
             Command::Rollback { name } => {
-                let version = rebuild::rollback(&config, &name).await?;
+                let version = switching::rollback(&config, &name).await?;
                 writeln!(out, "{name}: version {version} is served again")?;
             }
             Command::Retire { name } => {
-                let dropped = rebuild::retire(&config, &name).await?;
+                let dropped = switching::retire(&config, &name).await?;
                 writeln!(out, "{name}: dropped versions {dropped:?}")?;
             }
             Command::Parked { command } => command.execute(&config, out).await?,

@@ -26,6 +26,7 @@ mod rebuild;
 mod replay;
 mod run;
 mod status;
+mod switching;
 mod tables;
 mod verify;
 mod versions;
@@ -37,12 +38,10 @@ pub use error::ProjectionError;
 pub use hints::Positions;
 pub use parked::{LISTED_MAX, ParkedEvent, give_up, parked, retry};
 pub use projection::Projection;
-pub use rebuild::{
-    DOCUMENTS_MAX, Progress, RebuildOptions, RebuildReport, rebuild, rebuild_with, retire,
-    rollback, switch,
-};
+pub use rebuild::{DOCUMENTS_MAX, Progress, RebuildOptions, RebuildReport, rebuild, rebuild_with};
 pub use run::{RunError, run, run_with};
 pub use status::{VersionStatus, status};
+pub use switching::{retire, rollback, switch};
 pub use verify::{DIFFERENCES_SHOWN_MAX, Difference, VerifyReport, verify, verify_version};
 pub use versions::{State, Version, ensure_tables};
 

@@ -4,7 +4,8 @@
 //! one short transaction that replaces the views. Readers see no gap and no half-built table. A
 //! rebuild that is killed leaves a version in the state `building`, which the next one removes.
 
-use std::collections::HashSet;
+mod fill;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,26 +13,23 @@ use std::time::{Duration, Instant};
 use contracts::Position;
 use deadpool_postgres::Pool;
 use event_feed::{Watcher, WatcherOptions};
-use service_kit::clock::{SharedClock, SystemClock};
+use service_kit::clock::SystemClock;
 use service_kit::shutdown::{Shutdown, pair};
 use tokio::time::timeout;
 
-use crate::batch::{self, Target};
-use crate::cell::Row;
+use self::fill::Filled;
+use crate::batch::Target;
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
 use crate::hints::{Hints, Positions};
-use crate::replay::{Chunk, Replay};
 use crate::run::owner;
-use crate::versions::{self, Claim, State, for_version};
+use crate::versions::{self, Claim, State, for_version, position_of};
 use crate::worker::{Shared, Until, Worker};
-use crate::working::{Changes, Model, Pass, Stream};
+use crate::working::Model;
 
 /// Documents kept in memory while the tables are filled. Beyond, they are written and read back as
 /// needed: slower, but bounded. An order takes about 3 KiB.
 pub const DOCUMENTS_MAX: usize = 200_000;
-/// Rows of each table that are read back and compared after they were copied in.
-const SAMPLE_ROWS: usize = 200;
 /// How often a version that another process follows is asked how far it is.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for the watcher's first look at the log.
@@ -181,14 +179,6 @@ struct Build {
     config: ProjectorConfig,
 }
 
-/// What filling the tables came to.
-#[derive(Debug, Clone, Copy, Default)]
-struct Filled {
-    events: u64,
-    rows: u64,
-    parked: u64,
-}
-
 impl Build {
     async fn run(&self) -> Result<RebuildReport, ProjectionError> {
         let begun = Instant::now();
@@ -254,153 +244,6 @@ impl Build {
         let version = known.iter().map(|version| version.version).max().unwrap_or(0) + 1;
         versions::create(&self.pool, self.model, version).await?;
         Ok(version)
-    }
-
-    /// Folds the log up to `to` into the tables of `target`, or into nothing.
-    async fn fill(
-        &self,
-        target: Option<(&Target, i32)>,
-        to: Position,
-    ) -> Result<Filled, ProjectionError> {
-        let range = (Position::START, to);
-        let mut replay = Replay::start(self.pool.clone(), self.model, range, self.options.jobs);
-        let mut filled = Filled::default();
-        let mut blocked = HashSet::new();
-        let mut memory = Some(self.model.working(true));
-        while let Some(chunk) = replay.next().await? {
-            filled.events += chunk.events.len() as u64;
-            match &mut memory {
-                Some(working) => {
-                    let pass = working.fold(&chunk.events, &blocked);
-                    filled.parked += self.set_aside(target, &chunk, pass, &mut blocked).await?;
-                }
-                None => filled.parked += self.fold_in_tables(target, &chunk, &mut blocked).await?,
-            }
-            self.tell("folding", chunk.through.number(), to.number());
-            let is_too_large = |count: usize| self.options.documents_max < count;
-            if memory.as_ref().is_some_and(|working| is_too_large(working.document_count()))
-                && let (Some((target, _)), Some(working)) = (target, memory.take())
-            {
-                filled.rows += self.write(target, &self.changes(working.as_ref())?).await?;
-            }
-        }
-        if let Some(working) = memory {
-            let changes = self.changes(working.as_ref())?;
-            filled.rows += match target {
-                Some((target, _)) => self.write(target, &changes).await?,
-                None => changes.iter().map(|table| table.upserts.len() as u64).sum(),
-            };
-        }
-        Ok(filled)
-    }
-
-    fn changes(
-        &self,
-        working: &dyn crate::working::Working,
-    ) -> Result<Vec<Changes>, ProjectionError> {
-        let name = self.model.name();
-        working.changes().map_err(|source| ProjectionError::Stored { name, source })
-    }
-
-    /// Parks what a pass in memory could not fold.
-    async fn set_aside(
-        &self,
-        target: Option<(&Target, i32)>,
-        chunk: &Chunk,
-        pass: Pass,
-        blocked: &mut HashSet<Stream>,
-    ) -> Result<u64, ProjectionError> {
-        let Pass::Folded(aside) = pass else {
-            // A complete working set lacks nothing.
-            return Err(ProjectionError::Stopped);
-        };
-        if aside.is_empty() {
-            return Ok(0);
-        }
-        let streams = aside.iter().filter_map(|it| chunk.events.get(it.index));
-        blocked.extend(streams.map(|event| event.stream.clone()));
-        if let Some((target, version)) = target {
-            let mut client = self.pool.get().await?;
-            let tx = client.transaction().await?;
-            let name = target.model.name();
-            batch::park_in_tx(&tx, name, version, &chunk.events, &aside).await?;
-            tx.commit().await?;
-        }
-        Ok(aside.len() as u64)
-    }
-
-    /// Folds a chunk through the tables, when the documents are too many for the memory.
-    async fn fold_in_tables(
-        &self,
-        target: Option<(&Target, i32)>,
-        chunk: &Chunk,
-        blocked: &mut HashSet<Stream>,
-    ) -> Result<u64, ProjectionError> {
-        let Some((target, version)) = target else {
-            return Ok(0);
-        };
-        let mut client = self.pool.get().await?;
-        let tx = client.transaction().await?;
-        let mut working = self.model.working(false);
-        let aside =
-            batch::fold_loaded_in_tx(&tx, target, working.as_mut(), &chunk.events, blocked).await?;
-        for (table, changes) in target.tables.iter().zip(self.changes(working.as_ref())?) {
-            table.write_in_tx(&tx, &changes).await?;
-        }
-        batch::park_in_tx(&tx, self.model.name(), version, &chunk.events, &aside).await?;
-        tx.commit().await?;
-        let streams = aside.iter().filter_map(|it| chunk.events.get(it.index));
-        blocked.extend(streams.map(|event| event.stream.clone()));
-        Ok(aside.len() as u64)
-    }
-
-    /// Copies rows into empty tables and reads some of them back.
-    async fn write(&self, target: &Target, changes: &[Changes]) -> Result<u64, ProjectionError> {
-        let client = self.pool.get().await?;
-        let total: usize = changes.iter().map(|table| table.upserts.len()).sum();
-        let mut done = 0;
-        for (table, changes) in target.tables.iter().zip(changes) {
-            let tell = |rows: usize| {
-                done += rows;
-                self.tell_count("copying", done, total);
-            };
-            table.copy_in(&client, &changes.upserts, tell).await?;
-        }
-        drop(client);
-        for (table, changes) in target.tables.iter().zip(changes) {
-            self.check(table, &changes.upserts).await?;
-        }
-        Ok(total as u64)
-    }
-
-    /// Whether a table holds as many rows as were put in, and a sample of them as they were.
-    async fn check(
-        &self,
-        table: &crate::tables::TableSql,
-        put: &[Row],
-    ) -> Result<(), ProjectionError> {
-        let unfaithful =
-            |found: String| ProjectionError::Unfaithful { table: table.name.clone(), found };
-        let mut client = self.pool.get().await?;
-        let tx = client.transaction().await?;
-        let count = tx.query_one(&format!("select count(*) from {}", table.name), &[]).await?;
-        let count: i64 = count.try_get(0)?;
-        if usize::try_from(count) != Ok(put.len()) {
-            return Err(unfaithful(format!("{count} rows instead of {}", put.len())));
-        }
-        if !table.has_single_key() {
-            return Ok(());
-        }
-        let step = put.len().div_ceil(SAMPLE_ROWS).max(1);
-        let mut sample: Vec<Row> = put.iter().step_by(step).cloned().collect();
-        let keys: Vec<_> = sample.iter().filter_map(|row| row.first().cloned()).collect();
-        let mut found = table.load_in_tx(&tx, &keys).await?;
-        sample.sort_unstable();
-        found.sort_unstable();
-        if found == sample {
-            return Ok(());
-        }
-        Err(unfaithful("rows that differ from those put in".to_owned()))
     }
 
     /// Indexes, statistics, what no event tells; then the version is complete and may be followed.
@@ -482,76 +325,4 @@ impl Build {
         let (done, total) = (done as u64, total as u64);
         (self.options.on_progress)(Progress { step, done, total });
     }
-}
-
-/// How far a version is.
-pub(crate) async fn position_of(
-    pool: &Pool,
-    name: &str,
-    version: i32,
-) -> Result<Position, ProjectionError> {
-    let client = pool.get().await?;
-    let statement = client.prepare_cached(include_str!("sql/position_of.sql")).await?;
-    let found = client.query_opt(&statement, &[&name, &version]).await?;
-    match found {
-        Some(row) => Ok(Position::new(row.try_get(0)?)),
-        None => Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "such" }),
-    }
-}
-
-/// Serves the newest complete version of `name`, or the one given.
-///
-/// # Errors
-/// There is none besides the one that is served, or it is behind and does not catch up.
-pub async fn switch(
-    config: &ProjectorConfig,
-    name: &str,
-    version: Option<i32>,
-) -> Result<i32, ProjectionError> {
-    let (model, pool) = (crate::find(name)?, config.patient_pool()?);
-    let _claim = Claim::take(&pool, name).await?;
-    let ready = versions::of(&pool, model).await?.into_iter().filter(|it| it.state == State::Ready);
-    let found = ready.map(|it| it.version).filter(|it| version.is_none_or(|v| v == *it)).max();
-    let Some(version) = found else {
-        return Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "ready" });
-    };
-    let clock: SharedClock = SystemClock::shared();
-    versions::serve(&pool, model, version, &clock).await?;
-    Ok(version)
-}
-
-/// Serves the version again that was served before: the newest complete one older than the served.
-///
-/// # Errors
-/// There is none, or it is behind and does not catch up.
-pub async fn rollback(config: &ProjectorConfig, name: &str) -> Result<i32, ProjectionError> {
-    let (model, pool) = (crate::find(name)?, config.patient_pool()?);
-    let live = versions::live(&pool, model).await?.version;
-    let older = versions::of(&pool, model)
-        .await?
-        .into_iter()
-        .filter(|it| it.state == State::Ready && it.version < live)
-        .map(|it| it.version)
-        .max();
-    match older {
-        Some(version) => switch(config, name, Some(version)).await,
-        None => Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "older complete" }),
-    }
-}
-
-/// Drops the tables of every version of `name` that is not served, and says which those were.
-///
-/// # Errors
-/// [`ProjectionError`]; what was dropped before stays dropped.
-pub async fn retire(config: &ProjectorConfig, name: &str) -> Result<Vec<i32>, ProjectionError> {
-    let (model, pool) = (crate::find(name)?, config.patient_pool()?);
-    let _claim = Claim::take(&pool, name).await?;
-    let mut dropped = Vec::new();
-    for version in versions::of(&pool, model).await? {
-        if matches!(version.state, State::Ready | State::Building) {
-            versions::drop_version(&pool, model, version.version).await?;
-            dropped.push(version.version);
-        }
-    }
-    Ok(dropped)
 }

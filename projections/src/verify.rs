@@ -14,10 +14,9 @@ use crate::cell::Row;
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
 use crate::projection::Table;
-use crate::rebuild::position_of;
 use crate::replay::Replay;
 use crate::tables::tables_of;
-use crate::versions;
+use crate::versions::{self, position_of};
 use crate::working::{Incoming, Model, Pass, Working};
 
 /// Differing rows that a report shows; all are counted.

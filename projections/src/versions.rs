@@ -103,6 +103,21 @@ pub(crate) async fn live(pool: &Pool, model: &dyn Model) -> Result<Version, Proj
         .ok_or_else(|| ProjectionError::NoVersion { name: model.name().to_owned(), needed: "live" })
 }
 
+/// How far a version is.
+pub(crate) async fn position_of(
+    pool: &Pool,
+    name: &str,
+    version: i32,
+) -> Result<Position, ProjectionError> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(include_str!("sql/position_of.sql")).await?;
+    let found = client.query_opt(&statement, &[&name, &version]).await?;
+    match found {
+        Some(row) => Ok(Position::new(row.try_get(0)?)),
+        None => Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "such" }),
+    }
+}
+
 /// The right to change the versions of one projection, held until it is dropped.
 pub(crate) struct Claim {
     // The lock belongs to this connection, which therefore never goes back to the pool.
