@@ -26,6 +26,10 @@ use crate::safe::SafePosition;
 /// A round is three tiny statements; one that takes longer than this is started over.
 const ROUND_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How long after a move the log counts as moving: what comes in a burst, or step after step of one
+/// order, is then seen at the pace of `poll_min`, while a log at rest costs next to nothing.
+const LINGER: Duration = Duration::from_millis(250);
+
 /// Called with each new safe position, for hints to other processes. Must not block.
 pub type OnAdvance = Arc<dyn Fn(Position) + Send + Sync>;
 
@@ -168,6 +172,7 @@ impl Rhythm {
         R: Future<Output = Result<Round, FeedError>>,
     {
         let mut pause = self.poll_min;
+        let mut moved_at = Instant::now();
         while !self.shutdown.is_requested() {
             // Registered before looking: a nudge during the round shortens the pause after it.
             let nudged = self.nudge.notified();
@@ -182,8 +187,11 @@ impl Rhythm {
                         *safe = found.safe.max(*safe);
                         moved
                     });
-                    let busy = moved || found.safe < found.newest;
-                    if busy { self.poll_min } else { (pause * 2).min(self.poll_max) }
+                    if moved || found.safe < found.newest {
+                        moved_at = Instant::now();
+                    }
+                    let is_moving = moved_at.elapsed() < LINGER;
+                    if is_moving { self.poll_min } else { (pause * 2).min(self.poll_max) }
                 }
                 Err(error) => {
                     metrics::counter!(WATCH_FAILURES).increment(1);

@@ -50,8 +50,9 @@ const LOAD_CONNECTIONS: u32 = 2;
 /// under way a claim took 6 ms that way, and 0.3 ms this way.
 const QUEUE_PLANS: &[(&str, &str)] = &[("enable_seqscan", "off"), ("enable_bitmapscan", "off")];
 
-/// Longest time until the relay hears of an event: shoppers wait for it, and a look costs a tenth of
-/// a millisecond.
+/// Longest time until the relay hears of an event, while the log moves and while it rests: shoppers
+/// wait for it, and a look costs a tenth of a millisecond.
+const HINT_PAUSE_MIN: Duration = Duration::from_millis(4);
 const HINT_PAUSE_MAX: Duration = Duration::from_millis(20);
 
 /// Connections of a reconciliation on demand, beside the event store's.
@@ -131,7 +132,11 @@ pub async fn run_on(
     let follower = SafePosition::follow(
         parts.pool.clone(),
         Arc::clone(&parts.clock),
-        FollowOptions { poll_max: HINT_PAUSE_MAX, ..FollowOptions::default() },
+        FollowOptions {
+            poll_min: HINT_PAUSE_MIN,
+            poll_max: HINT_PAUSE_MAX,
+            ..FollowOptions::default()
+        },
         shutdown.clone(),
     );
     let safe = follower.safe();
