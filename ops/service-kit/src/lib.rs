@@ -4,6 +4,8 @@
 //! of personal data. It knows nothing of carts, orders or payments: a word of the business in here
 //! is in the wrong crate.
 
+mod allocator;
+pub mod batch;
 pub mod clock;
 pub mod config;
 pub mod digest;

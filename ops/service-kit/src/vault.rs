@@ -8,6 +8,7 @@
 //! Keys are cached for [`KEY_CACHE_TTL`]: another process may open data for that long after a key
 //! was destroyed, never longer.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +19,26 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use contracts::ids::UserId;
 use contracts::personal::Sealed;
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use moka::future::Cache;
 use rand::RngExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::batch::{BatchError, BatchSizes, Batcher};
 use crate::config::{ConfigError, Secret};
 
 /// How long a process may go on using a key after it was destroyed elsewhere.
 pub const KEY_CACHE_TTL: Duration = Duration::from_secs(30);
 /// Most keys kept in memory; 32 bytes each and some overhead, well under 2 MiB.
 pub const KEY_CACHE_MAX: u64 = 10_000;
+/// How keys are read: those who came together ask together.
+const KEY_BATCHES: BatchSizes = BatchSizes { lanes: 2, batch_max: 128 };
+/// Longest wait for keys; the server gives up before, unless it is gone.
+const KEY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The version of every key until rotation is built.
 const KEY_VERSION: u16 = 1;
 /// Length of master and user keys.
@@ -94,13 +102,16 @@ pub struct Vault {
     pool: Pool,
     master: MasterKey,
     keys: Cache<UserId, Arc<Key>>,
+    wrapped: Batcher<UserId, Option<Vec<u8>>, VaultError>,
 }
 
 impl Vault {
     /// A vault over the `user_keys` of the database behind `pool`.
     pub fn new(pool: Pool, master: MasterKey) -> Self {
         let keys = Cache::builder().max_capacity(KEY_CACHE_MAX).time_to_live(KEY_CACHE_TTL).build();
-        Self { pool, master, keys }
+        let asked = pool.clone();
+        let wrapped = Batcher::new(KEY_BATCHES, move |users| read_keys(asked.clone(), users));
+        Self { pool, master, keys, wrapped }
     }
 
     /// Makes the user's key if there is none; a second call changes nothing.
@@ -182,16 +193,13 @@ impl Vault {
         if let Some(key) = self.keys.get(&user).await {
             return Ok(Some(key));
         }
-        let client = self.pool.get().await.map_err(VaultError::keys)?;
-        let statement = client
-            .prepare_cached(include_str!("vault/read_key.sql"))
-            .await
-            .map_err(VaultError::keys)?;
-        let row = client.query_opt(&statement, &[&user.uuid()]).await.map_err(VaultError::keys)?;
-        let Some(row) = row else {
+        let wrapped = self.wrapped.ask(user).await.map_err(|error| match error {
+            BatchError::Asked(error) => error,
+            BatchError::Unanswered => VaultError::keys(error),
+        })?;
+        let Some(wrapped) = wrapped else {
             return Ok(None);
         };
-        let wrapped: Vec<u8> = row.try_get(0).map_err(VaultError::keys)?;
         let key = self.unwrap(user, &wrapped).ok_or(VaultError::WrongMasterKey(user))?;
         let key = Arc::new(key);
         self.keys.insert(user, Arc::clone(&key)).await;
@@ -209,6 +217,31 @@ impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Vault(***)")
     }
+}
+
+/// The wrapped keys of `users`, in their order; `None` for whoever never signed up, or was erased.
+async fn read_keys(pool: Pool, users: Vec<UserId>) -> Result<Vec<Option<Vec<u8>>>, VaultError> {
+    let client = pool.get().await.map_err(VaultError::keys)?;
+    let ids: Vec<Uuid> = users.into_iter().map(UserId::uuid).collect();
+    let read = async {
+        let statement = client.prepare_cached(include_str!("vault/read_keys.sql")).await?;
+        client.query(&statement, &[&ids]).await
+    };
+    let rows = match timeout(KEY_WAIT_MAX, read).await {
+        Ok(rows) => rows.map_err(VaultError::keys)?,
+        Err(elapsed) => {
+            // Nobody may be handed a connection on which an old answer can still arrive.
+            drop(Object::take(client));
+            return Err(VaultError::keys(elapsed));
+        }
+    };
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let (user, wrapped): (Uuid, Vec<u8>) =
+            (row.try_get(0).map_err(VaultError::keys)?, row.try_get(1).map_err(VaultError::keys)?);
+        found.insert(user, wrapped);
+    }
+    Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
 }
 
 struct Encrypted {

@@ -7,7 +7,10 @@
 //! Numbers that were rolled back need no treatment: nothing will ever stand there.
 
 use contracts::Position;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, ToStatement};
+
+/// The statement that scans the locks.
+pub(crate) const OLDEST_BOUND: &str = include_str!("sql/oldest_bound.sql");
 
 /// Everything at or below the returned position is settled for every statement that starts later.
 ///
@@ -20,10 +23,20 @@ use tokio_postgres::Client;
 pub async fn settled(client: &Client) -> Result<Settled, tokio_postgres::Error> {
     let newest: i64 =
         client.query_one(include_str!("sql/last_position.sql"), &[]).await?.try_get(0)?;
+    settled_below(client, OLDEST_BOUND, Position::new(newest)).await
+}
+
+/// As [`settled`], for whoever has just read the newest position in a statement that has ended;
+/// `oldest_bound` is [`OLDEST_BOUND`], prepared or not.
+pub(crate) async fn settled_below<T: ToStatement + ?Sized>(
+    client: &Client,
+    oldest_bound: &T,
+    newest: Position,
+) -> Result<Settled, tokio_postgres::Error> {
     let oldest: Option<i64> =
-        client.query_one(include_str!("sql/oldest_bound.sql"), &[&newest]).await?.try_get(0)?;
-    let safe = oldest.map_or(newest, |bound| newest.min(bound));
-    Ok(Settled { safe: Position::new(safe), newest: Position::new(newest) })
+        client.query_one(oldest_bound, &[&newest.number()]).await?.try_get(0)?;
+    let safe = oldest.map_or(newest, |bound| newest.min(Position::new(bound)));
+    Ok(Settled { safe, newest })
 }
 
 /// What one look at the log's edge found.

@@ -11,12 +11,17 @@ use tokio::time::timeout;
 #[derive(Debug, Clone)]
 pub struct SafePosition {
     current: watch::Receiver<Position>,
+    newest: watch::Receiver<Position>,
     nudge: Arc<Notify>,
 }
 
 impl SafePosition {
-    pub(crate) fn new(current: watch::Receiver<Position>, nudge: Arc<Notify>) -> Self {
-        Self { current, nudge }
+    pub(crate) fn new(
+        current: watch::Receiver<Position>,
+        newest: watch::Receiver<Position>,
+        nudge: Arc<Notify>,
+    ) -> Self {
+        Self { current, newest, nudge }
     }
 
     /// What is known now. [`Position::START`] until the first look succeeded.
@@ -28,6 +33,12 @@ impl SafePosition {
     /// between then wakes you.
     pub fn subscribe(&self) -> watch::Receiver<Position> {
         self.current.clone()
+    }
+
+    /// A receiver that changes when a position is handed out, a little before the event that stands
+    /// there can be seen. A hint for those who read something else than the log.
+    pub fn subscribe_newest(&self) -> watch::Receiver<Position> {
+        self.newest.clone()
     }
 
     /// Waits until everything up to `position` is settled, at most `wait_max`; whether it is.

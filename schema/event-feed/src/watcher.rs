@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::bound::settled;
+use crate::bound::{OLDEST_BOUND, settled_below};
 use crate::error::FeedError;
 use crate::metrics::{TAKEOVERS, UNSETTLED_POSITIONS, WATCH_FAILURES, WATCH_SECONDS};
 use crate::safe::SafePosition;
@@ -47,7 +47,7 @@ pub struct WatcherOptions {
 impl Default for WatcherOptions {
     fn default() -> Self {
         Self {
-            poll_min: Duration::from_millis(5),
+            poll_min: Duration::from_millis(3),
             poll_max: Duration::from_millis(100),
             on_advance: None,
         }
@@ -118,16 +118,15 @@ impl Watcher {
         options: WatcherOptions,
         shutdown: Shutdown,
     ) -> WatcherHandle {
-        let (sender, receiver) = watch::channel(Position::START);
         let nudge = Arc::new(Notify::new());
-        let safe = SafePosition::new(receiver, Arc::clone(&nudge));
+        let (found, safe) = channel(&nudge);
         let (poll_min, poll_max) = (options.poll_min, options.poll_max);
         let round = move || {
             let (pool, options) = (pool.clone(), options.clone());
             async move { watch_round(&pool, &options).await }
         };
         let rhythm = Rhythm { clock, poll_min, poll_max, nudge, shutdown };
-        let task = tokio::spawn(rhythm.run(sender, round));
+        let task = tokio::spawn(rhythm.run(found, round));
         WatcherHandle { safe, task }
     }
 }
@@ -141,9 +140,8 @@ impl SafePosition {
         options: FollowOptions,
         shutdown: Shutdown,
     ) -> WatcherHandle {
-        let (sender, receiver) = watch::channel(Position::START);
         let nudge = Arc::new(Notify::new());
-        let safe = Self::new(receiver, Arc::clone(&nudge));
+        let (found, safe) = channel(&nudge);
         let (poll_min, poll_max) = (options.poll_min, options.poll_max);
         let patience = Arc::new(std::sync::Mutex::new(Patience::new()));
         let round = move || {
@@ -151,9 +149,38 @@ impl SafePosition {
             async move { follow_round(&pool, &patience, options.takeover_after).await }
         };
         let rhythm = Rhythm { clock, poll_min, poll_max, nudge, shutdown };
-        let task = tokio::spawn(rhythm.run(sender, round));
+        let task = tokio::spawn(rhythm.run(found, round));
         WatcherHandle { safe, task }
     }
+}
+
+/// Where a loop puts what it finds.
+struct Found {
+    safe: watch::Sender<Position>,
+    newest: watch::Sender<Position>,
+}
+
+impl Found {
+    /// Shows what a look found; whether the settled position moved.
+    fn show(&self, round: &Round) -> bool {
+        raise(&self.newest, round.newest);
+        raise(&self.safe, round.safe)
+    }
+}
+
+/// Moves what `sender` shows forward, never back; whether it moved.
+fn raise(sender: &watch::Sender<Position>, to: Position) -> bool {
+    sender.send_if_modified(|shown| {
+        let moves = *shown < to;
+        *shown = to.max(*shown);
+        moves
+    })
+}
+
+fn channel(nudge: &Arc<Notify>) -> (Found, SafePosition) {
+    let (safe, current) = watch::channel(Position::START);
+    let (newest, handed_out) = watch::channel(Position::START);
+    (Found { safe, newest }, SafePosition::new(current, handed_out, Arc::clone(nudge)))
 }
 
 /// When to look.
@@ -166,7 +193,7 @@ struct Rhythm {
 }
 
 impl Rhythm {
-    async fn run<F, R>(self, sender: watch::Sender<Position>, round: F)
+    async fn run<F, R>(self, shown: Found, round: F)
     where
         F: Fn() -> R,
         R: Future<Output = Result<Round, FeedError>>,
@@ -182,11 +209,7 @@ impl Rhythm {
             };
             pause = match looked {
                 Ok(found) => {
-                    let moved = sender.send_if_modified(|safe| {
-                        let moved = *safe < found.safe;
-                        *safe = found.safe.max(*safe);
-                        moved
-                    });
+                    let moved = shown.show(&found);
                     if moved || found.safe < found.newest {
                         moved_at = Instant::now();
                     }
@@ -236,9 +259,13 @@ async fn compute(pool: &Pool) -> Result<Computed, FeedError> {
     let client = pool.get().await?;
     let stored =
         client.prepare_cached(include_str!("sql/read_safe.sql")).await.map_err(FeedError::Watch)?;
-    let before = client.query_opt(&stored, &[]).await.map_err(FeedError::Watch)?;
-    let before: i64 = before.ok_or(FeedError::NoSafeRow)?.try_get(0).map_err(FeedError::Watch)?;
-    let found = settled(&client).await.map_err(FeedError::Watch)?;
+    let row = client.query_opt(&stored, &[]).await.map_err(FeedError::Watch)?;
+    let row = row.ok_or(FeedError::NoSafeRow)?;
+    let before: i64 = row.try_get(0).map_err(FeedError::Watch)?;
+    let newest = Position::new(row.try_get(1).map_err(FeedError::Watch)?);
+    // In a statement of its own, after the one that said what the newest position is.
+    let bound = client.prepare_cached(OLDEST_BOUND).await.map_err(FeedError::Watch)?;
+    let found = settled_below(&client, &bound, newest).await.map_err(FeedError::Watch)?;
     #[expect(clippy::cast_precision_loss, reason = "a gauge for people; the distance is small")]
     let unsettled = (found.newest.number() - found.safe.number()) as f64;
     metrics::gauge!(UNSETTLED_POSITIONS).set(unsettled);

@@ -2,7 +2,9 @@
 //!
 //! Whatever is answered was checked against the log: a cached state may be old, so what it refuses
 //! or finds unnecessary is decided once more on a fresh one, and what it decides is checked by the
-//! version at commit. A stale entry costs one retry and nothing else.
+//! version at commit. A stale entry costs one retry and nothing else. A caller who knows that it is
+//! stale spares the try. What the log has beyond the entry is read, not the whole history; after a
+//! conflict nothing remembered counts any more.
 //!
 //! The work runs in a task of its own: a caller that goes away does not stop what was accepted.
 
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use contracts::{Metadata, Position};
 use domain::EventSourced;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use rand::RngExt as _;
 use serde_json::Value;
@@ -58,12 +61,14 @@ pub struct CommandContext<A: EventSourced> {
     pub respond: Option<Respond<A>>,
     /// The version the caller has seen (If-Match): at any other the command is not carried out.
     pub expected_version: Option<u64>,
+    /// The aggregate has come at least this far: nothing is decided on an older memory.
+    pub known_version: u64,
 }
 
 impl<A: EventSourced> CommandContext<A> {
     /// Without a key and without an expected version.
     pub fn new(metadata: Metadata) -> Self {
-        Self { metadata, receipt: None, respond: None, expected_version: None }
+        Self { metadata, receipt: None, respond: None, expected_version: None, known_version: 0 }
     }
 
     /// Under an idempotency key.
@@ -89,6 +94,13 @@ impl<A: EventSourced> CommandContext<A> {
         self.expected_version = Some(version);
         self
     }
+
+    /// For a command that follows from the event with which the aggregate came to `version`.
+    #[must_use]
+    pub fn knowing(mut self, version: u64) -> Self {
+        self.known_version = version;
+        self
+    }
 }
 
 impl<A: EventSourced> Clone for CommandContext<A> {
@@ -98,6 +110,7 @@ impl<A: EventSourced> Clone for CommandContext<A> {
             receipt: self.receipt.clone(),
             respond: self.respond.clone(),
             expected_version: self.expected_version,
+            known_version: self.known_version,
         }
     }
 }
@@ -175,7 +188,11 @@ impl<A: EventSourced> fmt::Debug for Executor<A> {
 impl<A: EventSourced> Executor<A> {
     /// An executor over `store`.
     pub fn new(store: Arc<impl Store<A>>, options: ExecutorOptions) -> Self {
-        let cache = (options.cache_entries != 0).then(|| Cache::new(options.cache_entries));
+        // Who was busy a moment ago is busy next; how often somebody came last week says nothing.
+        let cache = (options.cache_entries != 0).then(|| {
+            let recent = Cache::builder().eviction_policy(EvictionPolicy::lru());
+            recent.max_capacity(options.cache_entries).build()
+        });
         Self(Arc::new(Inner { store, options, cache }))
     }
 
@@ -236,7 +253,8 @@ impl<A: EventSourced> Executor<A> {
     ) -> Result<Arc<Loaded<A>>, StoreError> {
         match self.0.recall(id) {
             Some(remembered) if version <= remembered.version => Ok(remembered),
-            Some(_) | None => self.0.load(id).await,
+            Some(remembered) => self.0.catch_up(id, remembered).await,
+            None => self.0.load(id).await,
         }
     }
 }
@@ -245,6 +263,26 @@ impl<A: EventSourced> Inner<A> {
     async fn load(&self, id: Uuid) -> Result<Arc<Loaded<A>>, StoreError> {
         let history = self.store.history(id).await?;
         let loaded = Arc::new(Loaded { state: A::replay(&history), version: history.len() as u64 });
+        self.remember(id, &loaded);
+        Ok(loaded)
+    }
+
+    /// `remembered` and what the log has beyond it.
+    async fn catch_up(
+        &self,
+        id: Uuid,
+        remembered: Arc<Loaded<A>>,
+    ) -> Result<Arc<Loaded<A>>, StoreError> {
+        let missed = self.store.history_after(id, remembered.version).await?;
+        if missed.is_empty() {
+            return Ok(remembered);
+        }
+        let mut state = remembered.state.clone();
+        for event in &missed {
+            state.evolve(event);
+        }
+        let version = remembered.version + missed.len() as u64;
+        let loaded = Arc::new(Loaded { state, version });
         self.remember(id, &loaded);
         Ok(loaded)
     }
@@ -265,14 +303,19 @@ impl<A: EventSourced> Inner<A> {
         command: A::Order,
         context: &CommandContext<A>,
     ) -> Result<Recorded<A>, DispatchError<A::Refused>> {
-        if let Some(remembered) = self.recall(id)
-            && let Some(outcome) = self.try_remembered(id, &remembered, &command, context).await
+        let mut remembered = self.recall(id);
+        if let Some(remembered) = &remembered
+            && context.known_version <= remembered.version
+            && let Some(outcome) = self.try_remembered(id, remembered, &command, context).await
         {
             return outcome;
         }
         let mut conflicts = 0;
         loop {
-            let loaded = self.load(id).await?;
+            let loaded = match remembered.take() {
+                Some(remembered) => self.catch_up(id, remembered).await?,
+                None => self.load(id).await?,
+            };
             match self.attempt(id, &loaded, command.clone(), context).await {
                 Err(DispatchError::Conflict) if conflicts < self.options.conflict_retries => {
                     conflicts += 1;

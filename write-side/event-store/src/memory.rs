@@ -123,12 +123,19 @@ impl Log {
 
 impl<A: EventSourced> Store<A> for MemoryStore {
     fn history(&self, id: Uuid) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>> {
-        let events: Vec<NewEvent> = self
-            .log()
-            .streams
-            .get(&(A::TYPE, id))
-            .map(|events| events.iter().map(|(_, event)| event.clone()).collect())
-            .unwrap_or_default();
+        Store::<A>::history_after(self, id, 0)
+    }
+
+    fn history_after(
+        &self,
+        id: Uuid,
+        version: u64,
+    ) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>> {
+        let known = usize::try_from(version).unwrap_or(usize::MAX);
+        let log = self.log();
+        let stream = log.streams.get(&(A::TYPE, id)).map(Vec::as_slice).unwrap_or_default();
+        let events: Vec<NewEvent> =
+            stream.iter().skip(known).map(|(_, event)| event.clone()).collect();
         Box::pin(async move {
             events
                 .into_iter()

@@ -1,5 +1,6 @@
 //! The log in PostgreSQL: loads through postgres-es, appends through `append_events`.
 //!
+//! What is missing from a remembered state comes without the rest of its history (see `tails`).
 //! A command that comes alone is one call; commands that come together share one (see `packer`).
 //! When an answer is lost with its connection, the outcome is found out, never guessed (`single`).
 
@@ -8,13 +9,14 @@ mod json_text;
 mod pack_call;
 mod packer;
 mod single;
+mod tails;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use contracts::decode;
+use contracts::{DecodeError, decode};
 use cqrs_es::persist::{PersistedEventRepository as _, PersistenceError};
 use deadpool_postgres::Pool;
 use domain::EventSourced;
@@ -31,6 +33,7 @@ use crate::store::{BoxFuture, Store};
 
 use packer::Packer;
 use single::Single;
+use tails::{Tail, Tails};
 
 /// Longest wait for a free loading connection.
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -41,6 +44,11 @@ const LANES: usize = 2;
 /// Commands in one pack at most: half-sized packs halved the throughput of a busy machine, and a
 /// pack is one transaction that readers wait for.
 const PACK_COMMANDS_MAX: usize = 32;
+
+/// Every statement of the append connections goes by a key, however many rows it brings. Left to
+/// itself the planner plans a pack anew for each size of its arrays, and scans what it believes empty.
+const KEY_PLANS: &[(&str, &str)] =
+    &[("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
 
 /// How many connections a store may open, and how long a statement may run.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +84,7 @@ pub struct PgEventStore(Arc<Inner>);
 struct Inner {
     single: Single,
     packer: Option<Packer>,
+    tails: Tails,
     repository: PostgresEventRepository,
 }
 
@@ -96,7 +105,7 @@ impl PgEventStore {
             statement_timeout: sizes.statement_timeout,
             ..PoolSettings::named("event-store")
         };
-        let appends = pools::postgres(url, &settings).map_err(unusable)?;
+        let appends = pools::postgres_tuned(url, &settings, KEY_PLANS).map_err(unusable)?;
         let limit = sizes.statement_timeout.as_millis().to_string();
         let connect = PgConnectOptions::from_str(url.expose())
             .map_err(unusable)?
@@ -117,10 +126,11 @@ impl PgEventStore {
 
     fn with_lanes(appends: Pool, loads: sqlx::PgPool, sizes: &StoreSizes) -> Arc<Self> {
         let repository = PostgresEventRepository::new(loads);
+        let tails = Tails::new(appends.clone());
         let single = Single::new(appends);
         let packer = (sizes.lanes != 0)
             .then(|| Packer::new(single.clone(), sizes.lanes, sizes.pack_commands_max));
-        Arc::new(Self(Arc::new(Inner { single, packer, repository })))
+        Arc::new(Self(Arc::new(Inner { single, packer, tails, repository })))
     }
 
     /// The stream that holds the unique name, if one does.
@@ -163,15 +173,24 @@ impl PgEventStore {
             .await
             .map_err(|elapsed| StoreError::Unavailable(Box::new(elapsed)))?
             .map_err(unreadable)?;
-        let mut bodies = Vec::with_capacity(stored.len());
-        for (expected, event) in (1..).zip(stored) {
-            if event.sequence != expected {
-                let stream = format!("{}/{stream}", A::TYPE);
-                return Err(StoreError::Corrupt { stream, what: "its sequence has a hole" });
-            }
-            bodies.push(decode(&event.event_type, &event.event_version, event.payload)?);
-        }
-        Ok(bodies)
+        let events = stored.into_iter().map(|event| {
+            let sequence = i64::try_from(event.sequence).unwrap_or(i64::MAX);
+            (sequence, decode(&event.event_type, &event.event_version, event.payload))
+        });
+        in_sequence::<A>(id, 0, events)
+    }
+
+    async fn load_after<A: EventSourced>(
+        &self,
+        id: Uuid,
+        version: u64,
+    ) -> Result<Vec<A::Body>, StoreError> {
+        let tail = Tail { aggregate_type: A::TYPE, aggregate_id: id, version };
+        let stored = self.0.tails.read(tail).await?;
+        let events = stored.into_iter().map(|event| {
+            (event.sequence, decode(&event.event_type, &event.event_version, event.payload))
+        });
+        in_sequence::<A>(id, version, events)
     }
 
     pub(crate) async fn write(&self, append: Append) -> Result<Outcome, AppendError> {
@@ -189,6 +208,14 @@ impl<A: EventSourced> Store<A> for PgEventStore {
         Box::pin(self.load::<A>(id))
     }
 
+    fn history_after(
+        &self,
+        id: Uuid,
+        version: u64,
+    ) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>> {
+        Box::pin(self.load_after::<A>(id, version))
+    }
+
     fn append(&self, append: Append) -> BoxFuture<'_, Result<Outcome, AppendError>> {
         Box::pin(self.write(append))
     }
@@ -204,6 +231,24 @@ impl<A: EventSourced> Store<A> for PgEventStore {
             rows.first().map(call::stored_receipt).transpose().map_err(database)
         })
     }
+}
+
+/// The events after `version`, which must follow on it and on one another.
+fn in_sequence<A: EventSourced>(
+    id: Uuid,
+    version: u64,
+    events: impl Iterator<Item = (i64, Result<A::Body, DecodeError>)>,
+) -> Result<Vec<A::Body>, StoreError> {
+    let first = call::signed(version).saturating_add(1);
+    let mut bodies = Vec::with_capacity(events.size_hint().0);
+    for (expected, (sequence, body)) in (first..).zip(events) {
+        if sequence != expected {
+            let stream = format!("{}/{id}", A::TYPE);
+            return Err(StoreError::Corrupt { stream, what: "its sequence has a hole" });
+        }
+        bodies.push(body?);
+    }
+    Ok(bodies)
 }
 
 fn unusable(_may_hold_a_password: impl std::error::Error) -> StoreError {

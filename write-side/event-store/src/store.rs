@@ -20,6 +20,16 @@ pub trait Store<A: EventSourced>: Send + Sync + 'static {
     /// The store is away, or holds an event this build cannot read.
     fn history(&self, id: Uuid) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>>;
 
+    /// The events of stream `id` after its `version`-th, oldest first.
+    ///
+    /// # Errors
+    /// As [`history`](Self::history).
+    fn history_after(
+        &self,
+        id: Uuid,
+        version: u64,
+    ) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>>;
+
     /// Writes all of `append` or nothing.
     ///
     /// # Errors

@@ -122,6 +122,7 @@ contract! {
     a_stale_expectation_is_told_the_current_version,
     an_old_memory_costs_a_retry_and_no_more,
     a_refusal_is_checked_against_the_log,
+    what_a_memory_missed_is_caught_up,
     effects_become_outbox_rows_with_lasting_ids,
     an_abandoned_command_is_carried_out,
     a_crowd_of_commands_each_gets_its_own_outcome,
@@ -383,6 +384,46 @@ async fn a_refusal_is_checked_against_the_log(world: impl World) {
 
     assert_eq!(raised.version, 3);
     assert_eq!((idle.version, idle.state.sum), (5, 1));
+}
+
+async fn what_a_memory_missed_is_caught_up(world: impl World) {
+    let (here, there) = (world.executor(), world.executor());
+    let mut crowd = JoinSet::new();
+    for missed in 0..40_u32 {
+        let (here, there) = (here.clone(), there.clone());
+        crowd.spawn(async move {
+            let id = Uuid::now_v7();
+            here.dispatch(id, TallyCommand::Raise(vec![100, 1]), plain()).await.unwrap();
+            for _ in 0..missed {
+                there.dispatch(id, TallyCommand::Raise(vec![1]), plain()).await.unwrap();
+            }
+            (id, missed)
+        });
+    }
+    let crowd = crowd.join_all().await;
+
+    // All at once, so that they are asked for together.
+    let mut telling = JoinSet::new();
+    for (id, missed) in crowd.iter().copied() {
+        let (here, version) = (here.clone(), 2 + u64::from(missed));
+        telling.spawn(async move {
+            let raise = TallyCommand::Raise(vec![1000]);
+            let told = here.dispatch(id, raise, plain().knowing(version)).await.unwrap();
+            assert_eq!(told.version, version + 1);
+            assert_eq!(told.state.sum, 1101 + i64::from(missed));
+        });
+    }
+    telling.join_all().await;
+    for (id, missed) in crowd {
+        let version = 3 + u64::from(missed);
+        there.dispatch(id, TallyCommand::Close, plain()).await.unwrap();
+        let remembered = here.load_at_least(id, version).await.unwrap();
+        assert_eq!((remembered.version, remembered.state.closed), (version, false));
+        let fetched = here.load_at_least(id, version + 1).await.unwrap();
+        assert_eq!((fetched.version, fetched.state.closed), (version + 1, true));
+        let tail = world.store().history_after(id, version - 1).await.unwrap();
+        assert_eq!(tail, [TallyEvent::Raised { by: 1000 }, TallyEvent::Closed]);
+    }
 }
 
 async fn effects_become_outbox_rows_with_lasting_ids(world: impl World) {

@@ -39,7 +39,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// Shortest time between the beginnings of two batches once a reaction has caught up: events come by
 /// the hundred in a burst, each moves the edge of the log, and a batch of one costs as much as one of
 /// many. Nobody waits for what follows from a payment as they wait for the payment.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
 /// First pause after a failure.
 const FAILURE_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// Longest pause after repeated failures.

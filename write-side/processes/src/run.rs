@@ -38,8 +38,8 @@ use crate::schedule::{self, Jobs};
 
 /// The label of this process in metrics and log lines.
 const SERVICE: &str = "worker";
-/// Aggregates remembered: orders under way, not all there ever were.
-const CACHE_ENTRIES: u64 = 2_000;
+/// Aggregates remembered: more than the relay has under way at once, not all there ever were.
+const CACHE_ENTRIES: u64 = 4_000;
 /// Connections of the event store: its appends and loads take about a millisecond, and calls of the
 /// gateway wait without one.
 const APPEND_CONNECTIONS: usize = 4;
@@ -382,17 +382,21 @@ async fn ending_all<T>(trigger: &ShutdownTrigger, work: impl Future<Output = T>)
     ended
 }
 
-/// Wakes the relay when something was recorded: an effect is recorded with its event.
+/// Wakes the relay when something was recorded: an effect is recorded with its event. It is claimed
+/// once it is committed, so the relay need not wait until the log is known to be settled there; but
+/// it looks again then, for what was not committed yet at the first hint.
 async fn wake_on_events(safe: SafePosition, wake_up: WakeUp, shutdown: Shutdown) {
-    let mut moved = safe.subscribe();
+    let (mut handed_out, mut settled) = (safe.subscribe_newest(), safe.subscribe());
     loop {
-        tokio::select! {
+        let changed = tokio::select! {
             () = shutdown.requested() => return,
-            changed = moved.changed() => match changed {
-                Ok(()) => wake_up.wake(),
-                // The follower ends at shutdown alone.
-                Err(_ended) => return,
-            },
+            changed = handed_out.changed() => changed,
+            changed = settled.changed() => changed,
+        };
+        match changed {
+            Ok(()) => wake_up.wake(),
+            // The follower ends at shutdown alone.
+            Err(_ended) => return,
         }
     }
 }

@@ -179,14 +179,20 @@ impl Carrier {
         }
         let stream = seals::order_stream(order);
         let opened = self.vault.open(terms.user_id, &stream, seals::PG_TOKEN, &approve.pg_token);
-        let token: String = opened
-            .await?
-            .ok_or_else(|| Stop::Hopeless("the user's key was destroyed".to_owned()))?;
         let tid = Some(approve.tid.as_str());
-        self.rows.store_request(row, &described("complete_checkout", terms, tid)).await?;
+        let request = described("complete_checkout", terms, tid);
+        // Neither needs the other, and nobody is called before both are there.
+        let (opened, stored) = tokio::join!(opened, self.rows.store_request(row, &request));
+        stored?;
+        let token: String =
+            opened?.ok_or_else(|| Stop::Hopeless("the user's key was destroyed".to_owned()))?;
         reach(Point::AfterRequest).await;
         let request = CompletionRequest { payment, token: Secret::new(token) };
-        let outcome = self.gateway.complete_checkout(&request).await;
+        // The order is fetched while the gateway takes its time; telling it then waits for nothing.
+        let (outcome, ()) = tokio::join!(
+            self.gateway.complete_checkout(&request),
+            self.delivery.prepare(row, order)
+        );
         reach(Point::AfterAnswer).await;
         let (outcome, secret) = with_key_apart(outcome);
         let mut next = self.retries.after_approve(outcome, self.this_try(row));

@@ -53,6 +53,14 @@ impl Delivery {
         Self { orders }
     }
 
+    /// Fetches the order as it was when `row` was asked for, or later, so that [`tell`](Self::tell)
+    /// finds it at hand. When it cannot be had now, telling says so.
+    pub async fn prepare(&self, row: &ClaimedRow, order: OrderId) {
+        if let Err(error) = self.orders.load_at_least(order.uuid(), row.version).await {
+            tracing::debug!(outbox.id = %row.id, error = %with_causes(&error), "not fetched yet");
+        }
+    }
+
     /// What went back before `cancel` of the payment it gives back from, as the order has it now.
     /// Rows of an order are carried out one after another, so every earlier refund has ended by now;
     /// one that the gateway refused after `cancel` was asked for gave nothing back, and the guard
@@ -138,7 +146,7 @@ fn context(row: &ClaimedRow, settlement: &Settlement) -> CommandContext<Order> {
         causation_id: Some(row.id.to_string()),
         idempotency_key: None,
     };
-    CommandContext::new(metadata).with_receipt(receipt)
+    CommandContext::new(metadata).with_receipt(receipt).knowing(row.version)
 }
 
 /// The command that tells it; `None` when this effect cannot end like this.

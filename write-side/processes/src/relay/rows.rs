@@ -33,6 +33,8 @@ pub struct ClaimedRow {
     pub aggregate_type: String,
     /// Which one.
     pub aggregate_id: String,
+    /// The version to which the event that asked for it brought the aggregate.
+    pub version: u64,
     /// The sort of call.
     pub kind: String,
     /// The effect.
@@ -319,10 +321,12 @@ fn claimed(row: &Row, held: &Held) -> Result<ClaimedRow, RowError> {
     let was_sent: bool = row.try_get("was_sent")?;
     let attempt: i32 = row.try_get("attempt")?;
     let age: i64 = row.try_get("age_ms")?;
+    let sequence: i64 = row.try_get("sequence")?;
     Ok(ClaimedRow {
         id,
         aggregate_type: row.try_get("aggregate_type")?,
         aggregate_id: row.try_get("aggregate_id")?,
+        version: u64::try_from(sequence).unwrap_or_default(),
         kind: row.try_get("kind")?,
         payload: row.try_get("payload")?,
         correlation_id: row.try_get("correlation_id")?,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use serde_json::Value;
+use service_kit::batch::gather;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
@@ -91,7 +92,7 @@ impl Combiner {
 impl Writer {
     async fn run(self, mut queue: mpsc::Receiver<Ticket>) {
         let mut tickets = Vec::new();
-        while queue.recv_many(&mut tickets, PACK_MAX).await != 0 {
+        while gather(&mut queue, &mut tickets, PACK_MAX).await {
             let pack = std::mem::take(&mut tickets);
             if pack.len() == 1 {
                 self.each_alone(pack);

@@ -16,6 +16,6 @@ set    lease_owner = $1,
        fence = o.fence + 1, attempt = o.attempt + 1, updated_at = clock_timestamp()
 from   due, relaxed
 where  o.id = due.id
-returning o.id, o.aggregate_type, o.aggregate_id, o.kind, o.payload, o.correlation_id, o.attempt,
-          o.fence, due.state as came_from, o.request is not null as was_sent, o.outcome,
+returning o.id, o.aggregate_type, o.aggregate_id, o.sequence, o.kind, o.payload,
+          o.correlation_id, o.attempt, o.fence, due.state as came_from, o.request is not null as was_sent, o.outcome,
           (extract(epoch from clock_timestamp() - o.created_at) * 1000)::bigint as age_ms
