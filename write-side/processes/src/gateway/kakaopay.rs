@@ -9,14 +9,13 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contracts::events::{ApprovedAmount, DeclineClass, PaymentMethod, RedirectUrls};
+use contracts::events::RedirectUrls;
 use contracts::{Text, Won};
 use domain::effects::PaymentTerms;
 use kakaopay::{
-    ActionType, Amount, Amounts, ApiError, ApproveRequest, CallError, CancelAmounts, Difference,
-    ErrorClass, ErrorCode, Expected, InvalidRequest, Item, Merchant, Operation, OrderRequest,
-    OrderStatus, PartnerIds, PgToken, ReadyRequest, Sid, SidRequest, SidState, SubscriptionRequest,
-    Tid,
+    ActionType, ApproveRequest, Difference, InvalidRequest, Item, Merchant, Operation,
+    OrderRequest, PartnerIds, PgToken, ReadyRequest, Sid, SidRequest, SidState,
+    SubscriptionRequest, Tid,
 };
 use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::Secret;
@@ -27,10 +26,15 @@ use url::Url;
 use super::lane::Lane;
 use super::{
     BillingSecret, BillingStanding, CancelRequest, Capabilities, ChargeRequest, Checkout,
-    CheckoutRequest, CompletionRequest, Decline, Doubt, GivenBack, NotSent, Outcome, Paid,
-    PaymentGateway, PaymentQuestion, PaymentState, Standing,
+    CheckoutRequest, CompletionRequest, GivenBack, Outcome, Paid, PaymentGateway, PaymentQuestion,
+    PaymentState, Standing,
 };
-use crate::metrics;
+
+mod meaning;
+mod terms;
+
+use meaning::{flat, lost, mismatch, unbuildable};
+use terms::{amounts, approved_amount, cancel_amounts, cancel_differences, expected, method};
 
 /// How long a payment page lives; the tid dies with it.
 pub const PAGE_LIFETIME: TimeDelta = TimeDelta::minutes(15);
@@ -417,175 +421,5 @@ impl fmt::Debug for KakaoPayGateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lanes = [&self.parts.checkout, &self.parts.charge, &self.parts.look_up];
         f.debug_tuple("KakaoPayGateway").field(&lanes).finish()
-    }
-}
-
-/// Everything but an answer.
-enum NoAnswer {
-    Declined(Decline),
-    NotSent(NotSent),
-    Unknown(Doubt),
-}
-
-impl<T> From<NoAnswer> for Outcome<T> {
-    fn from(no_answer: NoAnswer) -> Self {
-        match no_answer {
-            NoAnswer::Declined(decline) => Self::Declined(decline),
-            NoAnswer::NotSent(reason) => Self::NotSent(reason),
-            NoAnswer::Unknown(doubt) => Self::Unknown(doubt),
-        }
-    }
-}
-
-fn flat<T>(called: Result<Result<T, CallError>, NotSent>) -> Result<T, NoAnswer> {
-    called.map_err(NoAnswer::NotSent)?.map_err(|error| match error {
-        CallError::NotSent(kakaopay::NotSent::Request(rule)) => {
-            NoAnswer::NotSent(NotSent::Unbuildable(rule))
-        }
-        CallError::NotSent(kakaopay::NotSent::Maintenance(refusal)) => {
-            NoAnswer::NotSent(NotSent::NotNow(code_of(&refusal)))
-        }
-        CallError::NotSent(reason) => NoAnswer::NotSent(NotSent::Connect(reason.to_string())),
-        CallError::Unknown(_) => NoAnswer::Unknown(Doubt::Lost(error.code().to_owned())),
-        CallError::Declined(refusal) => meaning(&refusal),
-    })
-}
-
-/// What a refusal means for the relay.
-fn meaning(refusal: &ApiError) -> NoAnswer {
-    let code = code_of(refusal);
-    let is_by_method = refusal.extras.is_some();
-    let class = match refusal.class() {
-        ErrorClass::AlreadyPaid | ErrorClass::LookUp => {
-            return NoAnswer::Unknown(Doubt::Refused(code));
-        }
-        // The door was closed: nothing was tried. An approval that the method of payment refused
-        // for the moment is over for its tid, though; a cancellation is not.
-        ErrorClass::Transient | ErrorClass::TransientLong
-            if !is_by_method || refusal.code == ErrorCode::CANCEL_FAILED =>
-        {
-            return NoAnswer::NotSent(NotSent::NotNow(code));
-        }
-        ErrorClass::Transient | ErrorClass::TransientLong | ErrorClass::SoftDecline => {
-            DeclineClass::Soft
-        }
-        ErrorClass::UserAction | ErrorClass::RegisterAgain | ErrorClass::NotAuthenticated => {
-            DeclineClass::Hard
-        }
-        // A wrong token is what a shopper who tampers with the way back brings.
-        ErrorClass::Bug if refusal.code == ErrorCode::PG_TOKEN => DeclineClass::Hard,
-        ErrorClass::Expired => DeclineClass::Expired,
-        ErrorClass::ContractLimit | ErrorClass::Merchant | ErrorClass::Bug => {
-            DeclineClass::Merchant
-        }
-    };
-    let Ok(code) = Text::parse(&code) else {
-        return NoAnswer::Unknown(Doubt::Lost("unknown.unreadable".to_owned()));
-    };
-    NoAnswer::Declined(Decline { class, code, text: refusal.message.clone() })
-}
-
-/// `-780/LACK_BALANCE`, or `-701` alone; cut to what an event takes.
-fn code_of(refusal: &ApiError) -> String {
-    let number = refusal.code.0;
-    let code = match &refusal.extras {
-        Some(extras) => format!("{number}/{}", extras.method_result_code),
-        None => number.to_string(),
-    };
-    code.chars().filter(|c| !c.is_control()).take(100).collect()
-}
-
-fn unbuildable<T>(invalid: &InvalidRequest) -> Outcome<T> {
-    Outcome::NotSent(NotSent::Unbuildable(invalid.to_string()))
-}
-
-fn lost<T>(code: &'static str) -> Outcome<T> {
-    Outcome::Unknown(Doubt::Lost(code.to_owned()))
-}
-
-fn mismatch<T>(operation: Operation, differences: &[Difference]) -> Outcome<T> {
-    metrics::gateway_mismatch(operation.name());
-    let fields = differences.iter().map(|difference| difference.field()).collect();
-    Outcome::Unknown(Doubt::Mismatch(fields))
-}
-
-fn expected<'a>(
-    merchant: &'a Merchant,
-    tid: Option<&'a Tid>,
-    partner: &'a PartnerIds,
-    terms: &PaymentTerms,
-) -> Expected<'a> {
-    Expected {
-        cid: merchant.cid().as_str(),
-        tid,
-        partner,
-        total: terms.amount.amount(),
-        tax_free: terms.tax_free.amount(),
-        vat: terms.vat.amount(),
-    }
-}
-
-/// In what a cancellation's answer is not the one to our request. Fields that old answers lack are
-/// compared when they are there.
-fn cancel_differences(
-    answer: &kakaopay::Cancellation,
-    merchant: &Merchant,
-    request: &CancelRequest,
-) -> Vec<Difference> {
-    let terms = &request.payment.terms;
-    let (total, asked) = (terms.amount.amount(), request.amount.amount());
-    let given_back = total - request.refundable_before.amount() + asked;
-    let is = |part: Option<Amount>, sum: i64| part.is_none_or(|amount| amount.total == sum);
-    let partner = terms.partner_order_id.as_str();
-    let checks = [
-        (Difference::Cid, answer.cid == merchant.cid().as_str()),
-        (Difference::Tid, answer.tid.as_str() == request.payment.payment_ref.as_str()),
-        (
-            Difference::PartnerOrder,
-            answer.partner_order_id.as_deref().is_none_or(|it| it == partner),
-        ),
-        (Difference::Total, answer.amount.total == total),
-        (Difference::Total, is(answer.approved_cancel_amount, asked)),
-        (Difference::Total, is(answer.canceled_amount, given_back)),
-        (
-            Difference::Total,
-            matches!(
-                answer.status,
-                OrderStatus::PartCancelPayment | OrderStatus::CancelPayment | OrderStatus::Other(_)
-            ),
-        ),
-    ];
-    checks.into_iter().filter(|(_, same)| !same).map(|(difference, _)| difference).collect()
-}
-
-fn amounts(terms: &PaymentTerms) -> Built<Amounts> {
-    Amounts::new(terms.amount.amount(), terms.tax_free.amount())?.with_vat(terms.vat.amount())
-}
-
-/// The tax of a whole payment is given back whole; that of a part is the part's own.
-fn cancel_amounts(request: &CancelRequest) -> Built<CancelAmounts> {
-    let amounts = CancelAmounts::new(request.amount.amount(), request.tax_free.amount())?;
-    let terms = &request.payment.terms;
-    if request.amount == terms.amount {
-        return amounts.with_vat(terms.vat.amount());
-    }
-    Ok(amounts)
-}
-
-fn approved_amount(amount: Amount) -> Option<ApprovedAmount> {
-    Some(ApprovedAmount {
-        total: Won::try_from(amount.total).ok()?,
-        tax_free: Won::try_from(amount.tax_free).ok()?,
-        vat: Won::try_from(amount.vat).ok()?,
-        point: Won::try_from(amount.point).ok()?,
-        discount: Won::try_from(amount.discount).ok()?,
-    })
-}
-
-fn method(method: Option<&kakaopay::PaymentMethod>) -> PaymentMethod {
-    match method {
-        Some(kakaopay::PaymentMethod::Card) => PaymentMethod::Card,
-        Some(kakaopay::PaymentMethod::Money) => PaymentMethod::Money,
-        Some(kakaopay::PaymentMethod::Other(_)) | None => PaymentMethod::Other,
     }
 }

@@ -112,7 +112,14 @@ impl Rows {
     pub async fn claim(&self, limit: usize) -> Result<Vec<ClaimedRow>, RowError> {
         let mut claimed = self.claim_by(include_str!("sql/claim_expired.sql"), limit).await?;
         if claimed.len() < limit {
-            claimed.extend(self.claim_due(limit - claimed.len()).await?);
+            match self.claim_due(limit - claimed.len()).await {
+                Ok(due) => claimed.extend(due),
+                Err(error) if claimed.is_empty() => return Err(error),
+                // What was claimed is in hand: dropped, it would wait for another lease to run out.
+                Err(error) => {
+                    tracing::warn!(error = %super::with_causes(&error), "claimed no due rows");
+                }
+            }
         }
         Ok(claimed)
     }

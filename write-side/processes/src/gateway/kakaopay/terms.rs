@@ -1,0 +1,91 @@
+//! A payment's terms as KakaoPay's requests state them, and in what an answer departs from them.
+
+use contracts::Won;
+use contracts::events::{ApprovedAmount, PaymentMethod};
+use domain::effects::PaymentTerms;
+use kakaopay::{Amount, Amounts, CancelAmounts, Difference, Expected, Merchant, OrderStatus};
+use kakaopay::{PartnerIds, Tid};
+
+use super::super::CancelRequest;
+use super::Built;
+
+pub(super) fn expected<'a>(
+    merchant: &'a Merchant,
+    tid: Option<&'a Tid>,
+    partner: &'a PartnerIds,
+    terms: &PaymentTerms,
+) -> Expected<'a> {
+    Expected {
+        cid: merchant.cid().as_str(),
+        tid,
+        partner,
+        total: terms.amount.amount(),
+        tax_free: terms.tax_free.amount(),
+        vat: terms.vat.amount(),
+    }
+}
+
+/// In what a cancellation's answer is not the one to our request. Fields that old answers lack are
+/// compared when they are there.
+pub(super) fn cancel_differences(
+    answer: &kakaopay::Cancellation,
+    merchant: &Merchant,
+    request: &CancelRequest,
+) -> Vec<Difference> {
+    let terms = &request.payment.terms;
+    let (total, asked) = (terms.amount.amount(), request.amount.amount());
+    let given_back = total - request.refundable_before.amount() + asked;
+    let is = |part: Option<Amount>, sum: i64| part.is_none_or(|amount| amount.total == sum);
+    let partner = terms.partner_order_id.as_str();
+    let checks = [
+        (Difference::Cid, answer.cid == merchant.cid().as_str()),
+        (Difference::Tid, answer.tid.as_str() == request.payment.payment_ref.as_str()),
+        (
+            Difference::PartnerOrder,
+            answer.partner_order_id.as_deref().is_none_or(|it| it == partner),
+        ),
+        (Difference::Total, answer.amount.total == total),
+        (Difference::Total, is(answer.approved_cancel_amount, asked)),
+        (Difference::Total, is(answer.canceled_amount, given_back)),
+        (
+            Difference::Total,
+            matches!(
+                answer.status,
+                OrderStatus::PartCancelPayment | OrderStatus::CancelPayment | OrderStatus::Other(_)
+            ),
+        ),
+    ];
+    checks.into_iter().filter(|(_, same)| !same).map(|(difference, _)| difference).collect()
+}
+
+pub(super) fn amounts(terms: &PaymentTerms) -> Built<Amounts> {
+    Amounts::new(terms.amount.amount(), terms.tax_free.amount())?.with_vat(terms.vat.amount())
+}
+
+/// The tax of a whole payment is given back whole; that of a part is the part's own.
+pub(super) fn cancel_amounts(request: &CancelRequest) -> Built<CancelAmounts> {
+    let amounts = CancelAmounts::new(request.amount.amount(), request.tax_free.amount())?;
+    let terms = &request.payment.terms;
+    if request.amount == terms.amount {
+        return amounts.with_vat(terms.vat.amount());
+    }
+    Ok(amounts)
+}
+
+pub(super) fn approved_amount(amount: Amount) -> Option<ApprovedAmount> {
+    Some(ApprovedAmount {
+        total: Won::try_from(amount.total).ok()?,
+        tax_free: Won::try_from(amount.tax_free).ok()?,
+        vat: Won::try_from(amount.vat).ok()?,
+        point: Won::try_from(amount.point).ok()?,
+        discount: Won::try_from(amount.discount).ok()?,
+    })
+}
+
+pub(super) fn method(method: Option<&kakaopay::PaymentMethod>) -> PaymentMethod {
+    match method {
+        Some(kakaopay::PaymentMethod::Card) => PaymentMethod::Card,
+        Some(kakaopay::PaymentMethod::Money) => PaymentMethod::Money,
+        Some(kakaopay::PaymentMethod::Other(_)) | None => PaymentMethod::Other,
+    }
+}
