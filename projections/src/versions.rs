@@ -9,6 +9,7 @@ use std::time::Duration;
 use contracts::Position;
 use deadpool_postgres::{GenericClient, Object, Pool, Transaction};
 use service_kit::clock::SharedClock;
+use tokio_postgres::error::SqlState;
 
 use crate::error::ProjectionError;
 use crate::models::MODELS;
@@ -118,6 +119,9 @@ pub(crate) async fn position_of(
     }
 }
 
+/// How long the right to change versions is waited for.
+const CLAIM_WAIT: &str = "set lock_timeout = '2s'";
+
 /// The right to change the versions of one projection, held until it is dropped.
 pub(crate) struct Claim {
     // The lock belongs to this connection, which therefore never goes back to the pool.
@@ -125,16 +129,19 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Takes the right, or says that somebody else has it.
+    /// Takes the right, or says that somebody else has it. Waits a moment: whoever had it last may
+    /// be gone already, and the server learns of that a little later.
     pub(crate) async fn take(pool: &Pool, name: &str) -> Result<Self, ProjectionError> {
         let session = Object::take(pool.get().await?);
-        let row = session
-            .query_one("select pg_try_advisory_lock($1, hashtext($2))", &[&VERSIONS_LOCK, &name])
-            .await?;
-        if row.try_get(0)? {
-            return Ok(Self { _session: session });
+        session.batch_execute(CLAIM_WAIT).await?;
+        let lock = "select pg_advisory_lock($1, hashtext($2))";
+        match session.execute(lock, &[&VERSIONS_LOCK, &name]).await {
+            Ok(_) => Ok(Self { _session: session }),
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                Err(ProjectionError::Busy { name: name.to_owned() })
+            }
+            Err(error) => Err(error.into()),
         }
-        Err(ProjectionError::Busy { name: name.to_owned() })
     }
 }
 
