@@ -48,7 +48,11 @@ const LOAD_CONNECTIONS: u32 = 2;
 /// The worker's tables are queues, and every statement on them is meant for an index. Planned while
 /// they are empty, as at every start, they would be read from end to end for ever: with 2,000 rows
 /// under way a claim took 6 ms that way, and 0.3 ms this way.
-const QUEUE_PLANS: &[(&str, &str)] = &[("enable_seqscan", "off"), ("enable_bitmapscan", "off")];
+const QUEUE_PLANS: &[(&str, &str)] = &[
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+];
 
 /// Longest time until the relay hears of an event, while the log moves and while it rests: shoppers
 /// wait for it, and a look costs a tenth of a millisecond.
