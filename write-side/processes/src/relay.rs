@@ -51,7 +51,7 @@ impl Default for RelayPolicy {
             rows_max: 3_000,
             claim_max: 128,
             poll: Duration::from_millis(250),
-            gather: Duration::from_millis(5),
+            gather: Duration::from_millis(3),
             drain: Duration::from_secs(30),
         }
     }

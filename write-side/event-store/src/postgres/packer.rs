@@ -27,7 +27,7 @@ use super::single::Single;
 
 /// Shortest time between the beginnings of two packs of which the first had company. A pack costs
 /// half a millisecond of the machine whatever is in it, and an approval of a payment takes three.
-const PACE: Duration = Duration::from_millis(3);
+const PACE: Duration = Duration::from_millis(2);
 /// Commands that are company enough to leave at once.
 const COMPANY: usize = 8;
 /// Commands that may wait for a lane: about a second's worth on a small machine.
