@@ -62,7 +62,7 @@ struct Refusal {
 /// What is wrong with one field of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 pub struct FieldProblem {
-    /// JSON pointer into the body (`/lines/0/quantity`), or the parameter's name.
+    /// JSON pointer into the body (`/lines/0/quantity`), or the parameter's name, or `path`.
     pub pointer: String,
     /// Stable name of what is wrong.
     pub code: String,

@@ -48,8 +48,12 @@ pub fn problem_from(error: &Error) -> Problem {
 }
 
 fn malformed_parameter(name: &str, reason: &str) -> Problem {
+    // poem-openapi numbers the parameters of a path, whatever they are called.
+    let is_numbered = name.strip_prefix("param").is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+    });
     Problem::bad_request("request.malformed_parameter", "a parameter cannot be read").with_field(
-        name,
+        if is_numbered { "path" } else { name },
         "parameter.malformed",
         shortened(reason),
     )

@@ -221,7 +221,9 @@ async fn an_unknown_row_and_an_unconfirmed_resolution_are_refused() {
         it.act(action).await.refused(404, "outbox.not_found");
     }
     it.get(&format!("/admin/outbox/{}", it.row)).await.refused(404, "outbox.not_found");
-    it.get("/admin/outbox/nonsense").await.refused(400, "request.malformed_parameter");
+    let refused = it.get("/admin/outbox/nonsense").await;
+    let refused = refused.refused(400, "request.malformed_parameter");
+    assert_eq!(refused.body["errors"][0]["pointer"], "path");
 }
 
 #[tokio::test]
