@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use event_store::{
-    Append, AppendError, BoxFuture, MemoryStore, Outcome, Store, StoreError, StoredReceipt,
+    Append, AppendError, BoxFuture, Executor, MemoryStore, Outcome, Store, StoreError,
+    StoredReceipt,
 };
 use support::{PATIENT, Tally, TallyCommand, TallyEvent, executor, plain};
 use uuid::Uuid;
@@ -60,14 +61,23 @@ impl Store<Tally> for Counting {
     }
 }
 
-#[tokio::test]
-async fn an_older_memory_is_not_tried() {
-    let store = Arc::new(Counting::default());
+fn raise() -> TallyCommand {
+    TallyCommand::Raise(vec![1])
+}
+
+/// A store, an executor that remembers the first of its tally's two events, and the tally.
+async fn an_older_memory() -> (Arc<Counting>, Executor<Tally>, Uuid) {
+    let (store, id) = (Arc::new(Counting::default()), Uuid::now_v7());
     let (here, there) = (executor(&store, PATIENT), executor(&store, PATIENT));
-    let (id, raise) = (Uuid::now_v7(), || TallyCommand::Raise(vec![1]));
     here.dispatch(id, raise(), plain()).await.unwrap();
     there.dispatch(id, raise(), plain()).await.unwrap();
     assert_eq!(store.counts(), (2, 2));
+    (store, here, id)
+}
+
+#[tokio::test]
+async fn an_older_memory_is_not_tried() {
+    let (store, here, id) = an_older_memory().await;
 
     let told = here.dispatch(id, raise(), plain().knowing(2)).await.unwrap();
 
@@ -77,11 +87,7 @@ async fn an_older_memory_is_not_tried() {
 
 #[tokio::test]
 async fn an_older_memory_that_nobody_knows_of_costs_one_try() {
-    let store = Arc::new(Counting::default());
-    let (here, there) = (executor(&store, PATIENT), executor(&store, PATIENT));
-    let (id, raise) = (Uuid::now_v7(), || TallyCommand::Raise(vec![1]));
-    here.dispatch(id, raise(), plain()).await.unwrap();
-    there.dispatch(id, raise(), plain()).await.unwrap();
+    let (store, here, id) = an_older_memory().await;
 
     let raised = here.dispatch(id, raise(), plain()).await.unwrap();
 
@@ -92,11 +98,7 @@ async fn an_older_memory_that_nobody_knows_of_costs_one_try() {
 /// Without the load from the beginning after a conflict (seen so) all retries meet the same version.
 #[tokio::test]
 async fn after_a_conflict_nothing_remembered_counts() {
-    let store = Arc::new(Counting::default());
-    let (here, there) = (executor(&store, PATIENT), executor(&store, PATIENT));
-    let (id, raise) = (Uuid::now_v7(), || TallyCommand::Raise(vec![1]));
-    here.dispatch(id, raise(), plain()).await.unwrap();
-    there.dispatch(id, raise(), plain()).await.unwrap();
+    let (store, here, id) = an_older_memory().await;
     store.is_tailless.store(true, Ordering::SeqCst);
 
     let raised = here.dispatch(id, raise(), plain()).await.unwrap();
