@@ -6,8 +6,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
@@ -22,6 +22,9 @@ pub type SharedClock = Arc<dyn Clock>;
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The current instant in UTC.
     fn now(&self) -> DateTime<Utc>;
+
+    /// The time since some fixed origin. Never goes back, whatever the current instant is set to.
+    fn monotonic(&self) -> Duration;
 
     /// Ends once `pause` has passed on this clock.
     fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()>;
@@ -44,6 +47,11 @@ impl Clock for SystemClock {
         Utc::now()
     }
 
+    fn monotonic(&self) -> Duration {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        ORIGIN.get_or_init(Instant::now).elapsed()
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
     fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {
         Box::pin(tokio::time::sleep(pause))
@@ -54,16 +62,19 @@ impl Clock for SystemClock {
 #[derive(Debug, Clone)]
 pub struct ManualClock {
     time: Arc<watch::Sender<DateTime<Utc>>>,
+    /// What [`ManualClock::advance`] has added up to.
+    elapsed: Arc<Mutex<Duration>>,
 }
 
 impl ManualClock {
     /// A clock that shows `start` until it is moved.
     pub fn at(start: DateTime<Utc>) -> Self {
-        Self { time: Arc::new(watch::Sender::new(start)) }
+        Self { time: Arc::new(watch::Sender::new(start)), elapsed: Arc::default() }
     }
 
     /// Moves the clock forward and wakes every sleeper whose pause is over by then.
     pub fn advance(&self, by: Duration) {
+        *self.elapsed.lock().unwrap_or_else(PoisonError::into_inner) += by;
         self.time.send_modify(|now| *now = later(*now, by));
     }
 
@@ -86,6 +97,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
         *self.time.borrow()
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.elapsed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {

@@ -97,6 +97,12 @@ pub(crate) fn of_operator(error: OperatorError) -> Problem {
             "outbox.wrong_state",
             format!("the row is {state}, which does not allow this"),
         ),
+        OperatorError::Contradicted { settled, .. } => Problem::conflict(
+            "outbox.contradicted",
+            format!(
+                "the row holds the outcome {settled}; retry it, so that the outcome is reported"
+            ),
+        ),
         OperatorError::NotParked { .. } => {
             Problem::not_found("parked.not_found", "no such event was set aside")
         }

@@ -42,6 +42,12 @@ impl Intervention {
         }
     }
 
+    /// Whether the row's stored outcome, by its name, reports what this denies.
+    fn contradicts(self, settled: &str) -> bool {
+        matches!(self, Self::ResolveAsNotDone { .. })
+            && matches!(settled, "approved" | "given_back")
+    }
+
     /// Changes the row; returns how many rows were in a state that allows it.
     async fn carry_out_in_tx(self, tx: &Transaction<'_>, id: Uuid) -> Result<u64, OperatorError> {
         let statement = match self {
@@ -116,6 +122,10 @@ impl Operator {
             return Err(absent_in_tx(&tx, id).await?);
         };
         let state: String = found.try_get("state")?;
+        let settled: Option<String> = found.try_get("settled")?;
+        if let Some(settled) = settled.filter(|settled| what.contradicts(settled)) {
+            return Err(OperatorError::Contradicted { id, settled });
+        }
         if what.carry_out_in_tx(&tx, id).await? == 0 {
             return Err(OperatorError::WrongState { id, state });
         }

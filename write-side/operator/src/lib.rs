@@ -104,6 +104,14 @@ pub enum OperatorError {
     /// There is no such row.
     #[error("there is no row {0}")]
     NoSuchRow(Uuid),
+    /// The row holds the gateway's answer that money moved, which only has to be reported: `retry`.
+    #[error("row {id} holds the outcome {settled}; retry it, so that the outcome is reported")]
+    Contradicted {
+        /// The row.
+        id: Uuid,
+        /// The stored outcome.
+        settled: String,
+    },
     /// The row is in a state that does not allow this.
     #[error("row {id} is {state}, which does not allow this")]
     WrongState {

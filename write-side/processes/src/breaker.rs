@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -67,12 +67,13 @@ impl BreakerState {
     }
 }
 
-/// One breaker, for one class of calls.
+/// One breaker, for one class of calls. Clones are the same breaker.
+#[derive(Clone)]
 pub struct Breaker {
     class: &'static str,
     policy: BreakerPolicy,
     clock: SharedClock,
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
 }
 
 struct Inner {
@@ -89,8 +90,8 @@ enum Phase {
 
 /// Leave to make one call. Dropped without a result (the call was cancelled) it counts for nothing.
 #[must_use = "a call without a recorded result counts for nothing"]
-pub struct Permit<'a> {
-    breaker: &'a Breaker,
+pub struct Permit {
+    breaker: Breaker,
     generation: u64,
     is_recorded: bool,
 }
@@ -107,7 +108,7 @@ impl Breaker {
     /// A closed breaker; `class` labels its metrics.
     pub fn new(class: &'static str, policy: BreakerPolicy, clock: SharedClock) -> Self {
         metrics::breaker_state(class, BreakerState::Closed as u8);
-        let inner = Mutex::new(Inner { phase: Phase::closed(), generation: 0 });
+        let inner = Arc::new(Mutex::new(Inner { phase: Phase::closed(), generation: 0 }));
         Self { class, policy, clock, inner }
     }
 
@@ -129,7 +130,7 @@ impl Breaker {
     ///
     /// # Errors
     /// It is open, or all its probes are under way.
-    pub fn admit(&self) -> Result<Permit<'_>, BreakerOpen> {
+    pub fn admit(&self) -> Result<Permit, BreakerOpen> {
         let now = self.clock.now();
         let mut inner = self.lock();
         if let Phase::Open { until } = inner.phase {
@@ -148,7 +149,7 @@ impl Breaker {
             }
             *admitted += 1;
         }
-        Ok(Permit { breaker: self, generation: inner.generation, is_recorded: false })
+        Ok(Permit { breaker: self.clone(), generation: inner.generation, is_recorded: false })
     }
 
     fn record(&self, generation: u64, is_failure: bool) {
@@ -235,7 +236,7 @@ impl Phase {
     }
 }
 
-impl Permit<'_> {
+impl Permit {
     /// The call came to a result.
     pub fn record(mut self, is_failure: bool) {
         self.is_recorded = true;
@@ -243,7 +244,7 @@ impl Permit<'_> {
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         if !self.is_recorded {
             self.breaker.give_back(self.generation);
@@ -251,7 +252,7 @@ impl Drop for Permit<'_> {
     }
 }
 
-impl fmt::Debug for Permit<'_> {
+impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Permit({})", self.breaker.class)
     }

@@ -11,6 +11,7 @@ use url::Url;
 use crate::breaker::BreakerPolicy;
 use crate::gateway::lane::LanePolicy;
 use crate::gateway::throttle::RatePolicy;
+use crate::relay::decide::REFUND_MARGIN;
 use crate::relay::{RelayPolicy, RetryPolicy};
 
 /// Test merchant codes of KakaoPay; need no contract.
@@ -64,7 +65,7 @@ pub struct WorkerConfig {
     pub digest_pepper: Secret,
     /// How calls are restrained.
     pub gateway: GatewayPolicy,
-    /// `RELAY_ROWS_MAX`, `RELAY_POLL_MS`: how the relay works through the outbox.
+    /// `RELAY_ROWS_MAX`, `RELAY_BACKGROUND_ROWS_MAX`, `RELAY_POLL_MS`: how the relay works through the outbox.
     pub relay: RelayPolicy,
     /// When calls and look-ups are tried again.
     pub retries: RetryPolicy,
@@ -124,6 +125,7 @@ impl WorkerConfig {
             settings.optional(name).unwrap_or_else(|| default.to_owned())
         };
         let base_url = settings.required("KAKAOPAY_BASE_URL")?;
+        let gateway = gateway(&settings)?;
         let config = Self {
             database_url: settings.secret("DATABASE_URL")?,
             ops_listen: settings
@@ -142,9 +144,12 @@ impl WorkerConfig {
             return_url_key: settings.secret("RETURN_URL_KEY")?,
             master_key: settings.secret("MASTER_KEY")?,
             digest_pepper: settings.secret("DIGEST_PEPPER")?,
-            gateway: gateway(&settings)?,
+            gateway,
             relay: relay(&settings)?,
-            retries: RetryPolicy::default(),
+            retries: RetryPolicy {
+                refund_repeat_after: gateway.call_timeout + REFUND_MARGIN,
+                ..RetryPolicy::default()
+            },
             lease: millis(&settings, "RELAY_LEASE_MS", Duration::from_secs(10))?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
         };
@@ -254,6 +259,11 @@ fn relay(settings: &Settings<'_>) -> Result<RelayPolicy, ConfigError> {
     let default = RelayPolicy::default();
     Ok(RelayPolicy {
         rows_max: settings.number("RELAY_ROWS_MAX", default.rows_max, 1..=10_000)?,
+        background_rows_max: settings.number(
+            "RELAY_BACKGROUND_ROWS_MAX",
+            default.background_rows_max,
+            1..=1_000,
+        )?,
         poll: millis(settings, "RELAY_POLL_MS", default.poll)?,
         ..default
     })

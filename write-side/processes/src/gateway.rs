@@ -20,6 +20,29 @@ pub mod kakaopay;
 pub mod lane;
 pub mod throttle;
 
+/// The classes of calls. Each has limits of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallClass {
+    /// Pages, approvals and refunds.
+    Checkout,
+    /// Charges of recurring keys.
+    Charge,
+}
+
+/// Leave to make one call of a class, taken before its request is stored as sent. Dropped without a
+/// call, it takes nothing from the limits.
+#[derive(Debug)]
+pub struct Admission {
+    pass: Option<lane::Pass>,
+}
+
+impl Admission {
+    /// The call is admitted when it is made, for callers that store no request.
+    pub const fn pending() -> Self {
+        Self { pass: None }
+    }
+}
+
 /// What became of a call.
 #[derive(Debug)]
 pub enum Outcome<T> {
@@ -62,6 +85,12 @@ pub enum NotSent {
         /// Until the next one may be made, if nobody else makes it.
         retry_after: Duration,
     },
+    /// So much time has passed since its request was stored that another worker may have the row.
+    #[error("the stored request is {} s old", .age.as_secs())]
+    Stale {
+        /// The time since then.
+        age: Duration,
+    },
     /// No connection.
     #[error("no connection: {0}")]
     Connect(String),
@@ -76,16 +105,21 @@ pub enum NotSent {
 impl NotSent {
     /// Whether it was our own restraint, so that it uses up none of the tries.
     pub const fn is_free(&self) -> bool {
-        matches!(self, Self::BreakerOpen { .. } | Self::Busy | Self::Throttled { .. })
+        matches!(
+            self,
+            Self::BreakerOpen { .. } | Self::Busy | Self::Throttled { .. } | Self::Stale { .. }
+        )
     }
 
     /// How long another try is certainly in vain.
     pub const fn retry_after(&self) -> Duration {
         match self {
             Self::BreakerOpen { retry_after } | Self::Throttled { retry_after } => *retry_after,
-            Self::Busy | Self::Connect(_) | Self::NotNow(_) | Self::Unbuildable(_) => {
-                Duration::ZERO
-            }
+            Self::Busy
+            | Self::Stale { .. }
+            | Self::Connect(_)
+            | Self::NotNow(_)
+            | Self::Unbuildable(_) => Duration::ZERO,
         }
     }
 
@@ -287,26 +321,44 @@ pub trait PaymentGateway: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Waits for leave to make a call, and no longer than a caller's deadline allows.
+    ///
+    /// # Errors
+    /// Our own limits refuse the call for now; nothing was sent.
+    fn admit(&self, _class: CallClass) -> BoxFuture<'_, Result<Admission, NotSent>> {
+        Box::pin(async { Ok(Admission::pending()) })
+    }
+
     /// Opens a payment page. No money moves.
     fn begin_checkout<'a>(
         &'a self,
         request: &'a CheckoutRequest,
+        admission: Admission,
     ) -> BoxFuture<'a, Outcome<Checkout>>;
 
     /// Moves the money of a payment that the shopper has agreed to.
     fn complete_checkout<'a>(
         &'a self,
         request: &'a CompletionRequest,
+        admission: Admission,
     ) -> BoxFuture<'a, Outcome<Paid>>;
 
     /// Charges a recurring key. Money moves.
-    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Outcome<Paid>>;
+    fn charge<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+        admission: Admission,
+    ) -> BoxFuture<'a, Outcome<Paid>>;
 
     /// Asks how a payment stands.
     fn look_up<'a>(&'a self, question: &'a PaymentQuestion) -> BoxFuture<'a, Outcome<Standing>>;
 
     /// Gives money back.
-    fn cancel<'a>(&'a self, request: &'a CancelRequest) -> BoxFuture<'a, Outcome<GivenBack>>;
+    fn cancel<'a>(
+        &'a self,
+        request: &'a CancelRequest,
+        admission: Admission,
+    ) -> BoxFuture<'a, Outcome<GivenBack>>;
 
     /// Ends a recurring key. Ending it twice is harmless.
     fn deactivate<'a>(&'a self, key: &'a BillingSecret) -> BoxFuture<'a, Outcome<()>>;

@@ -25,4 +25,4 @@ pub use ::operator;
 pub use config::{GatewayPolicy, WorkerConfig};
 pub use dry_check::{CheckedStep, check_kakaopay};
 pub use relay::WakeUp;
-pub use run::{WorkerError, gateway, reconciler, run, run_on};
+pub use run::{QUEUE_PLANS, WorkerError, gateway, reconciler, run, run_on};

@@ -27,6 +27,9 @@ pub const RELAY_SETTLED: &str = "relay_settled_total";
 pub const RELAY_PUT_OFF: &str = "relay_put_off_total";
 /// Outbox rows that died and wait for an operator, by kind. Every one is an alarm.
 pub const RELAY_DIED: &str = "relay_died_total";
+/// Outcomes that the database refused to record, for a reason that isn't ours. Every one is an alarm:
+/// the report is repeated until it succeeds.
+pub const RELAY_REPORTS_REFUSED: &str = "relay_reports_refused_total";
 /// Records refused because the lease was lost to another worker.
 pub const RELAY_LEASES_LOST: &str = "relay_leases_lost_total";
 /// Outbox rows by state, as of the last count.
@@ -64,6 +67,11 @@ pub fn describe() {
     describe_counter!(RELAY_SETTLED, Unit::Count, "outbox rows carried out");
     describe_counter!(RELAY_PUT_OFF, Unit::Count, "outbox rows put off");
     describe_counter!(RELAY_DIED, Unit::Count, "outbox rows that wait for an operator");
+    describe_counter!(
+        RELAY_REPORTS_REFUSED,
+        Unit::Count,
+        "outcomes the database refused to record"
+    );
     describe_counter!(RELAY_LEASES_LOST, Unit::Count, "records refused for a lost lease");
     describe_gauge!(RELAY_ROWS, Unit::Count, "outbox rows by state");
     describe_gauge!(RELAY_OLDEST_SECONDS, Unit::Seconds, "age of the oldest row under way");
@@ -117,6 +125,10 @@ pub(crate) fn relay_put_off(kind: &'static str, reason: &'static str) {
 
 pub(crate) fn relay_died(kind: &'static str) {
     counter!(RELAY_DIED, "kind" => kind).increment(1);
+}
+
+pub(crate) fn relay_report_refused() {
+    counter!(RELAY_REPORTS_REFUSED).increment(1);
 }
 
 pub(crate) fn relay_lease_lost() {

@@ -33,7 +33,7 @@ use crate::metrics;
 use crate::reactions::{ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor};
 use crate::reconcile::{Pace, Reconciler};
 use crate::relay::deliver::Delivery;
-use crate::relay::{Carrier, Relay, Rows, WakeUp};
+use crate::relay::{Carrier, Keys, Relay, Rows, WakeUp};
 use crate::schedule::{self, Jobs};
 
 /// The label of this process in metrics and log lines.
@@ -48,7 +48,7 @@ const LOAD_CONNECTIONS: u32 = 2;
 /// The worker's tables are queues, and every statement on them is meant for an index. Planned while
 /// they are empty, as at every start, they would be read from end to end for ever: with 2,000 rows
 /// under way a claim took 6 ms that way, and 0.3 ms this way.
-const QUEUE_PLANS: &[(&str, &str)] = &[
+pub const QUEUE_PLANS: &[(&str, &str)] = &[
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -354,6 +354,7 @@ impl Parts {
             delivery: Delivery::new(self.orders.clone()),
             vault: self.vault.clone(),
             retries: config.retries,
+            keys: Keys::default(),
             clock: Arc::clone(&self.clock),
         };
         let (rows, clock) = (self.rows.clone(), Arc::clone(&self.clock));

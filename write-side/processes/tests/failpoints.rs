@@ -7,7 +7,7 @@
 //! process, so this is one test and a binary of its own.
 //!
 //! With the checkpoint moved before the commands in `reactions/paid_orders.rs` (seen so) lines stay in
-//! the cart; without `is_in_doubt` in `relay/rows.rs` (seen so) the refund is asked for again and
+//! the cart; without `unknown_for` in `relay/rows.rs` (seen so) the refund is asked for again and
 //! again, and no run ends.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]

@@ -1,5 +1,8 @@
--- Back to the relay. Whether a held row was ever sent is told by its request.
+-- Back to the relay. What was sent, or may have been, is looked up first, however long it was held; a
+-- stored outcome is only reported.
 update outbox
-set    state = case when request is null then 'ready' else 'unknown' end,
+set    state = case when outcome is not null then 'waiting'
+                    when request is not null or unknown_since is not null then 'unknown'
+                    else 'ready' end,
        not_before = clock_timestamp(), updated_at = clock_timestamp()
 where  id = $1 and state = 'held'

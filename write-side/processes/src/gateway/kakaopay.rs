@@ -25,9 +25,9 @@ use url::Url;
 
 use super::lane::Lane;
 use super::{
-    BillingSecret, BillingStanding, CancelRequest, Capabilities, ChargeRequest, Checkout,
-    CheckoutRequest, CompletionRequest, GivenBack, Outcome, Paid, PaymentGateway, PaymentQuestion,
-    PaymentState, Standing,
+    Admission, BillingSecret, BillingStanding, CallClass, CancelRequest, Capabilities,
+    ChargeRequest, Checkout, CheckoutRequest, CompletionRequest, GivenBack, NotSent, Outcome, Paid,
+    PaymentGateway, PaymentQuestion, PaymentState, Standing,
 };
 
 mod meaning;
@@ -90,13 +90,15 @@ impl KakaoPayGateway {
         PartnerIds::new(terms.partner_order_id.as_str(), self.partner_user(terms))
     }
 
-    async fn ready(&self, request: &CheckoutRequest) -> Outcome<Checkout> {
+    async fn ready(&self, request: &CheckoutRequest, admission: Admission) -> Outcome<Checkout> {
         let body = match self.ready_body(request) {
             Ok(body) => body,
             Err(invalid) => return unbuildable(&invalid),
         };
         let id = Some(request.correlation_id.as_str());
-        let call = self.parts.checkout.call(Operation::Ready, |client| client.ready(&body, id));
+        let lane = &self.parts.checkout;
+        let call =
+            lane.call_admitted(admission, Operation::Ready, |client| client.ready(&body, id));
         let answer = match flat(call.await) {
             Ok(answer) => answer,
             Err(outcome) => return outcome.into(),
@@ -137,7 +139,7 @@ impl KakaoPayGateway {
         ))
     }
 
-    async fn approve(&self, request: &CompletionRequest) -> Outcome<Paid> {
+    async fn approve(&self, request: &CompletionRequest, admission: Admission) -> Outcome<Paid> {
         let question = &request.payment;
         let terms = &question.terms;
         let built = (|| {
@@ -151,7 +153,9 @@ impl KakaoPayGateway {
             Err(invalid) => return unbuildable(&invalid),
         };
         let id = Some(question.correlation_id.as_str());
-        let call = self.parts.checkout.call(Operation::Approve, |client| client.approve(&body, id));
+        let lane = &self.parts.checkout;
+        let call =
+            lane.call_admitted(admission, Operation::Approve, |client| client.approve(&body, id));
         match flat(call.await) {
             Ok(answer) => {
                 let merchant = self.merchant(terms);
@@ -161,7 +165,7 @@ impl KakaoPayGateway {
         }
     }
 
-    async fn subscription(&self, request: &ChargeRequest) -> Outcome<Paid> {
+    async fn subscription(&self, request: &ChargeRequest, admission: Admission) -> Outcome<Paid> {
         let terms = &request.terms;
         let built = (|| {
             SubscriptionRequest::new(
@@ -178,7 +182,9 @@ impl KakaoPayGateway {
         };
         let id = Some(request.correlation_id.as_str());
         let lane = &self.parts.charge;
-        let call = lane.call(Operation::Subscription, |client| client.subscription(&body, id));
+        let call = lane.call_admitted(admission, Operation::Subscription, |client| {
+            client.subscription(&body, id)
+        });
         match flat(call.await) {
             Ok(answer) => {
                 let merchant = &self.parts.recurring;
@@ -301,7 +307,7 @@ impl KakaoPayGateway {
         })
     }
 
-    async fn give_back(&self, request: &CancelRequest) -> Outcome<GivenBack> {
+    async fn give_back(&self, request: &CancelRequest, admission: Admission) -> Outcome<GivenBack> {
         let question = &request.payment;
         let terms = &question.terms;
         let merchant = self.merchant(terms);
@@ -317,7 +323,9 @@ impl KakaoPayGateway {
             Err(invalid) => return unbuildable(&invalid),
         };
         let id = Some(question.correlation_id.as_str());
-        let call = self.parts.checkout.call(Operation::Cancel, |client| client.cancel(&body, id));
+        let lane = &self.parts.checkout;
+        let call =
+            lane.call_admitted(admission, Operation::Cancel, |client| client.cancel(&body, id));
         let answer = match flat(call.await) {
             Ok(answer) => answer,
             Err(outcome) => return outcome.into(),
@@ -379,30 +387,48 @@ impl PaymentGateway for KakaoPayGateway {
         self.parts.checkout.open_for()
     }
 
+    fn admit(&self, class: CallClass) -> BoxFuture<'_, Result<Admission, NotSent>> {
+        let lane = match class {
+            CallClass::Checkout => &self.parts.checkout,
+            CallClass::Charge => &self.parts.charge,
+        };
+        Box::pin(async { Ok(Admission { pass: Some(lane.admit().await?) }) })
+    }
+
     fn begin_checkout<'a>(
         &'a self,
         request: &'a CheckoutRequest,
+        admission: Admission,
     ) -> BoxFuture<'a, Outcome<Checkout>> {
-        Box::pin(self.ready(request))
+        Box::pin(self.ready(request, admission))
     }
 
     fn complete_checkout<'a>(
         &'a self,
         request: &'a CompletionRequest,
+        admission: Admission,
     ) -> BoxFuture<'a, Outcome<Paid>> {
-        Box::pin(self.approve(request))
+        Box::pin(self.approve(request, admission))
     }
 
-    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Outcome<Paid>> {
-        Box::pin(self.subscription(request))
+    fn charge<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+        admission: Admission,
+    ) -> BoxFuture<'a, Outcome<Paid>> {
+        Box::pin(self.subscription(request, admission))
     }
 
     fn look_up<'a>(&'a self, question: &'a PaymentQuestion) -> BoxFuture<'a, Outcome<Standing>> {
         Box::pin(self.order(question))
     }
 
-    fn cancel<'a>(&'a self, request: &'a CancelRequest) -> BoxFuture<'a, Outcome<GivenBack>> {
-        Box::pin(self.give_back(request))
+    fn cancel<'a>(
+        &'a self,
+        request: &'a CancelRequest,
+        admission: Admission,
+    ) -> BoxFuture<'a, Outcome<GivenBack>> {
+        Box::pin(self.give_back(request, admission))
     }
 
     fn deactivate<'a>(&'a self, key: &'a BillingSecret) -> BoxFuture<'a, Outcome<()>> {

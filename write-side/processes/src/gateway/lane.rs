@@ -1,9 +1,10 @@
 //! A lane per class of calls, so that a slow recurring run cannot starve checkouts.
 //!
 //! Each lane has a client with connections of its own, a limit of calls under way, a limit of calls
-//! per second, and a breaker. Nothing waits in line for long: a full lane is as definite a "not
-//! sent" as a refused connection. Our own restraint says nothing about the gateway, so the breaker
-//! never hears of it.
+//! per second, and a breaker. A call is admitted first and made afterwards, so that the relay can
+//! store its request in between: a call that the lane refuses was never recorded as sent. Nothing
+//! waits in line for long: a full lane is as definite a "not sent" as a refused connection. Our own
+//! restraint says nothing about the gateway, so the breaker doesn't count it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,11 +12,11 @@ use std::time::Duration;
 
 use kakaopay::{CallError, Client, ErrorClass, Operation};
 use service_kit::clock::SharedClock;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::NotSent;
 use super::throttle::{Passed, RatePolicy, Throttle};
+use super::{Admission, NotSent};
 use crate::breaker::{Breaker, BreakerPolicy, BreakerState, Permit};
 use crate::metrics;
 
@@ -40,6 +41,13 @@ pub struct Lane {
     throttle: Throttle,
     place_wait: Duration,
     breaker: Breaker,
+}
+
+/// A place, a turn and the breaker's permit for one call.
+#[derive(Debug)]
+pub(super) struct Pass {
+    permit: Permit,
+    place: OwnedSemaphorePermit,
 }
 
 impl Lane {
@@ -70,7 +78,24 @@ impl Lane {
         self.breaker.open_for()
     }
 
-    /// Makes one call within the lane's limits. The outer error: it was not let through.
+    /// Waits for a place and a turn, both within [`LanePolicy::place_wait`].
+    ///
+    /// # Errors
+    /// The breaker is open, all places are taken, or the turn would come too late.
+    pub(super) async fn admit(&self) -> Result<Pass, NotSent> {
+        // An open breaker answers at once, before any wait.
+        drop(self.ask_breaker()?);
+        let deadline = Instant::now() + self.place_wait;
+        let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(NotSent::Busy);
+        };
+        // Last of the waits, so that every turn taken is a call made.
+        self.wait_for_turn(deadline).await?;
+        Ok(Pass { permit: self.ask_breaker()?, place })
+    }
+
+    /// Makes one call within the lane's limits. The outer error: it was not admitted.
     pub(super) async fn call<'a, T, F>(
         &'a self,
         operation: Operation,
@@ -79,18 +104,27 @@ impl Lane {
     where
         F: Future<Output = Result<T, CallError>> + 'a,
     {
-        // An open breaker answers at once; nobody waits for a turn that will not be used.
-        drop(self.admit()?);
-        let deadline = Instant::now() + self.place_wait;
-        let Ok(Ok(_place)) = timeout_at(deadline, self.places.acquire()).await else {
-            return Err(NotSent::Busy);
+        self.call_admitted(Admission::pending(), operation, call).await
+    }
+
+    /// As [`call`](Self::call), with what [`admit`](Self::admit) gave.
+    pub(super) async fn call_admitted<'a, T, F>(
+        &'a self,
+        admission: Admission,
+        operation: Operation,
+        call: impl FnOnce(&'a Client) -> F,
+    ) -> Result<Result<T, CallError>, NotSent>
+    where
+        F: Future<Output = Result<T, CallError>> + 'a,
+    {
+        let Pass { permit, place } = match admission.pass {
+            Some(pass) => pass,
+            None => self.admit().await?,
         };
-        // Last of the waits, so that every turn taken is a call made.
-        self.wait_for_turn(deadline).await?;
-        let permit = self.admit()?;
         let begun = Instant::now();
         let answer = call(&self.client).await;
         permit.record(answer.as_ref().is_err_and(is_failure));
+        drop(place);
         let result = match &answer {
             Ok(_) => "done",
             Err(CallError::Declined(_)) => "declined",
@@ -101,7 +135,7 @@ impl Lane {
         Ok(answer)
     }
 
-    fn admit(&self) -> Result<Permit<'_>, NotSent> {
+    fn ask_breaker(&self) -> Result<Permit, NotSent> {
         let admitted = self.breaker.admit();
         admitted.map_err(|open| NotSent::BreakerOpen { retry_after: open.retry_after })
     }

@@ -5,8 +5,6 @@
 //! row is told to its order from here. What the gateway does not know either is asked about less and
 //! less often and stays alarmed.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::events::{DifferenceKind, GatewayStep};
 use contracts::{Actor, Text};
@@ -86,9 +84,8 @@ impl Reconciler {
         self.clock.sleep(self.pace.pause).await;
         let outcome = self.gateway.look_up(&question(order, attempt, &page.tid)).await;
         let now = self.clock.now();
-        let age = (now - payment.since).to_std().unwrap_or(Duration::ZERO);
-        let next =
-            RetryPolicy::default().after_approve_look_up(outcome, Try { number: 1, age, now });
+        let at = Try::looking_up(payment.since, now);
+        let next = RetryPolicy::default().after_approve_look_up(outcome, at);
         metrics::reconciled("looked_up");
         match (next, row) {
             (Next::Settle(Settlement::Unresolved { reason, .. }, note), _) => {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use contracts::{OrderId, seals};
 use domain::Effect;
 use domain::effects::{ApproveEffect, CancelEffect, PaymentTerms, ReadyEffect};
@@ -13,25 +15,38 @@ use service_kit::clock::SharedClock;
 use service_kit::config::Secret;
 use service_kit::vault::{Vault, VaultError};
 
-use super::decide::{Next, RetryPolicy, Try};
+use super::decide::{Next, REFUND_MARGIN, RetryPolicy, Try};
 use super::deliver::{Delivery, Task};
-use super::rows::{ClaimedRow, KeptKey, PutOff, RowError, Rows};
+use super::rows::{ClaimedRow, KeptKey, PutOff, RowError, Rows, WaitingState};
 use super::with_causes;
 use crate::failpoints::{Point, reach};
 use crate::gateway::{
-    BillingSecret, CancelRequest, CheckoutRequest, CompletionRequest, Outcome, Paid,
-    PaymentGateway, PaymentQuestion,
+    BillingSecret, CallClass, CancelRequest, CheckoutRequest, CompletionRequest, NotSent, Outcome,
+    Paid, PaymentGateway, PaymentQuestion,
 };
 use crate::metrics;
 
+mod keys;
 mod settling;
+
+use settling::Patience;
+
+pub use keys::Keys;
 
 /// Longest text kept as a row's last error.
 const ERROR_LENGTH_MAX: usize = 500;
 
-/// Tries to write down what became of a row while the database is away: about ten seconds with the
-/// default pauses. A settlement is then left to a look-up, a row to the end of its lease.
+/// Tries to store what became of a row while the database is unavailable: about ten seconds with the
+/// default pauses. A settlement is then left to a look-up, a row to the end of its lease. A recurring
+/// key has no such bound ([`Keys`]).
 const STORE_TRIES_MAX: u32 = 5;
+
+/// Longest time between storing a request and sending it. A worker that stood still in between may
+/// have lost the row to another one, whose look-up would not see this call. Less than a refund waits
+/// in addition to the call's time-out, so that a call that passes is over before another one begins.
+const REQUEST_AGE_MAX: Duration = Duration::from_secs(10);
+
+const _: () = assert!(REQUEST_AGE_MAX.as_secs() < REFUND_MARGIN.as_secs());
 
 /// Carries rows; shared by all tasks of a relay.
 pub struct Carrier {
@@ -45,6 +60,8 @@ pub struct Carrier {
     pub vault: Vault,
     /// When to try again.
     pub retries: RetryPolicy,
+    /// Recurring keys that are not stored yet.
+    pub keys: Keys,
     /// The time of our own records.
     pub clock: SharedClock,
 }
@@ -53,28 +70,54 @@ pub struct Carrier {
 enum Stop {
     /// Another worker has it.
     LeaseLost,
-    /// Something of ours is away for the moment.
+    /// Something of ours is unavailable for the moment.
     Away {
         /// What.
         why: String,
-        /// Whether a call may be out that nobody knows the end of.
-        in_doubt: bool,
+        /// What of the call had happened by then.
+        call: CallState,
     },
     /// Trying again would end the same way.
     Hopeless(String),
 }
 
+/// How far a call had come under this claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CallState {
+    /// No request was stored.
+    NotStored,
+    /// A request was stored, or may be, and certainly not sent.
+    Unsent,
+    /// It may have moved money: it must be looked up, not repeated.
+    MaybeSent,
+}
+
+/// When a request was stored, on both clocks: one doesn't run while the machine is suspended, the
+/// other may be set.
+#[derive(Debug, Clone, Copy)]
+struct StoredAt {
+    wall: DateTime<Utc>,
+    monotonic: Duration,
+}
+
 impl Stop {
     fn away(error: &dyn std::error::Error) -> Self {
-        Self::Away { why: with_causes(error), in_doubt: false }
+        Self::Away { why: with_causes(error), call: CallState::NotStored }
     }
 
-    /// The same after a call that may have moved money: it must be looked up, not repeated.
-    fn after_call(self) -> Self {
+    fn with(self, call: CallState) -> Self {
         match self {
-            Self::Away { why, .. } => Self::Away { why, in_doubt: true },
+            Self::Away { why, .. } => Self::Away { why, call },
             other @ (Self::LeaseLost | Self::Hopeless(_)) => other,
         }
+    }
+
+    fn unsent(self) -> Self {
+        self.with(CallState::Unsent)
+    }
+
+    fn after_call(self) -> Self {
+        self.with(CallState::MaybeSent)
     }
 }
 
@@ -89,7 +132,16 @@ impl From<RowError> for Stop {
 
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
-        if error.is_transient() { Self::away(&error) } else { Self::Hopeless(with_causes(&error)) }
+        match error {
+            StoreError::Decode(_) | StoreError::Corrupt { .. } => {
+                Self::Hopeless(with_causes(&error))
+            }
+            // Whatever else the database refuses today may be mended without touching the row.
+            StoreError::Database(_)
+            | StoreError::Settings
+            | StoreError::Unavailable(_)
+            | StoreError::OutcomeUnknown => Self::away(&error),
+        }
     }
 }
 
@@ -115,13 +167,19 @@ impl Carrier {
         };
         let kept = match stopped {
             Stop::LeaseLost => Err(RowError::LeaseLost),
-            Stop::Away { why, in_doubt } => {
+            Stop::Away { why, call } => {
                 tracing::warn!(outbox.id = %row.id, kind = row.kind, why, "outbox row put off");
-                let is_in_doubt = in_doubt || row.is_in_doubt;
-                let state = if is_in_doubt { PutOff::Unknown } else { PutOff::Waiting };
-                let (pause, why) = (self.retries.pause(row.attempt), clipped(&why));
+                let is_unknown = call == CallState::MaybeSent || row.unknown_for.is_some();
+                let put_off = PutOff {
+                    state: if is_unknown { WaitingState::Unknown } else { WaitingState::Waiting },
+                    pause: self.retries.pause(row.attempt),
+                    is_counted: false,
+                    is_unsent: call == CallState::Unsent,
+                    why: clipped(&why),
+                };
                 reach(Point::BeforePutOff).await;
-                self.patiently(&row, || self.rows.put_off(&row, state, pause, false, &why)).await
+                let write = || self.rows.put_off(&row, &put_off);
+                self.patiently(&row, Patience::Bounded, write).await
             }
             Stop::Hopeless(why) => self.bury(&row, &why).await,
         };
@@ -151,6 +209,13 @@ impl Carrier {
 
     async fn ready(&self, task: Task<'_>, ready: &ReadyEffect) -> Result<(), Stop> {
         let Task { row, order, .. } = task;
+        let admission = match self.gateway.admit(CallClass::Checkout).await {
+            Ok(admission) => admission,
+            Err(refused) => {
+                let next = self.retries.after_ready(Outcome::NotSent(refused), self.this_try(row));
+                return self.proceed(task, next, None, CallState::NotStored).await.map(drop);
+            }
+        };
         let request = CheckoutRequest {
             terms: ready.terms.clone(),
             order_id: order,
@@ -158,47 +223,66 @@ impl Carrier {
             quantity: ready.quantity,
             correlation_id: row.correlation_id.clone(),
         };
-        self.rows.store_request(row, &described("begin_checkout", &ready.terms, None)).await?;
+        let stored = self.store(row, &described("begin_checkout", &ready.terms, None)).await?;
         reach(Point::AfterRequest).await;
-        let outcome = self.gateway.begin_checkout(&request).await;
+        let outcome = match self.check_age(stored) {
+            Ok(()) => self.gateway.begin_checkout(&request, admission).await,
+            Err(stale) => Outcome::NotSent(stale),
+        };
         reach(Point::AfterAnswer).await;
         let next = self.retries.after_ready(outcome, self.this_try(row));
-        self.proceed(task, next, None).await.map(drop)
+        self.proceed(task, next, None, CallState::Unsent).await.map(drop)
     }
 
     async fn approve(&self, task: Task<'_>, approve: &ApproveEffect) -> Result<(), Stop> {
         let Task { row, order, .. } = task;
         let terms = &approve.terms;
         let payment = question(row, terms, &approve.tid);
-        if row.is_in_doubt {
+        if row.unknown_for.is_some() {
             let outcome = self.gateway.look_up(&payment).await;
             reach(Point::AfterLookUp).await;
             let at = self.this_try(row);
             let mut next = self.retries.after_approve_look_up(outcome, at);
-            let key = self.key_of(order, terms, None, &mut next).await;
-            if self.proceed(task, next, key).await? == Proceed::Done {
+            let key = self.key_of(row, order, terms, None, &mut next).await;
+            if self.proceed(task, next, key, CallState::NotStored).await? == Proceed::Done {
                 return Ok(());
             }
         }
+        let admission = match self.gateway.admit(CallClass::Checkout).await {
+            Ok(admission) => admission,
+            Err(refused) => {
+                let next =
+                    self.retries.after_approve(Outcome::NotSent(refused), self.this_try(row));
+                return self.proceed(task, next, None, CallState::NotStored).await.map(drop);
+            }
+        };
         let stream = seals::order_stream(order);
         let opened = self.vault.open(terms.user_id, &stream, seals::PG_TOKEN, &approve.pg_token);
         let tid = Some(approve.tid.as_str());
         let request = described("complete_checkout", terms, tid);
-        // Neither needs the other, and nobody is called before both are there.
-        let (opened, stored) = tokio::join!(opened, self.rows.store_request(row, &request));
-        stored?;
-        let token: String =
-            opened?.ok_or_else(|| Stop::Hopeless("the user's key was destroyed".to_owned()))?;
+        // Neither needs the other, and both are there before the call.
+        let (opened, stored) = tokio::join!(opened, self.store(row, &request));
+        let stored = stored?;
+        let token: String = opened
+            .map_err(|error| Stop::from(error).unsent())?
+            .ok_or_else(|| Stop::Hopeless("the user's key was destroyed".to_owned()))?;
         reach(Point::AfterRequest).await;
         let request = CompletionRequest { payment, token: Secret::new(token) };
-        // The order is fetched while the gateway takes its time; telling it then waits for nothing.
-        let calling = self.gateway.complete_checkout(&request);
-        let outcome = accompanied(calling, self.delivery.prepare(row, order)).await;
+        let outcome = if let Err(stale) = self.check_age(stored) {
+            Outcome::NotSent(stale)
+        } else {
+            // The order is fetched while the gateway works; the report then waits for nothing.
+            let calling = self.gateway.complete_checkout(&request, admission);
+            accompanied(calling, self.delivery.prepare(row, order)).await
+        };
         reach(Point::AfterAnswer).await;
         let (outcome, secret) = with_key_apart(outcome);
+        // A worker that drains waits for this until the key is stored.
+        let _held = secret.as_ref().map(|_| self.keys.hold());
         let mut next = self.retries.after_approve(outcome, self.this_try(row));
-        let key = self.key_of(order, terms, secret, &mut next).await;
-        self.proceed(task, next, key).await.map(drop).map_err(Stop::after_call)
+        let key = self.key_of(row, order, terms, secret, &mut next).await;
+        let proceeded = self.proceed(task, next, key, CallState::Unsent).await;
+        proceeded.map(drop).map_err(Stop::after_call)
     }
 
     async fn cancel(&self, task: Task<'_>, cancel: &CancelEffect) -> Result<(), Stop> {
@@ -210,20 +294,27 @@ impl Carrier {
             .amount
             .checked_sub(before)
             .ok_or_else(|| Stop::Hopeless("more given back than was ever paid".to_owned()))?;
-        if row.is_in_doubt {
+        if row.unknown_for.is_some() {
             let outcome = self.gateway.look_up(&payment).await;
             reach(Point::AfterLookUp).await;
             let at = self.this_try(row);
             let next = self.retries.after_cancel_look_up(outcome, before, cancel.amount, at);
-            if self.proceed(task, next, None).await? == Proceed::Done {
+            if self.proceed(task, next, None, CallState::NotStored).await? == Proceed::Done {
                 return Ok(());
             }
         }
+        let admission = match self.gateway.admit(CallClass::Checkout).await {
+            Ok(admission) => admission,
+            Err(refused) => {
+                let next = self.retries.after_cancel(Outcome::NotSent(refused), self.this_try(row));
+                return self.proceed(task, next, None, CallState::NotStored).await.map(drop);
+            }
+        };
         let tid = Some(cancel.tid.as_str());
         let mut description = described("cancel", &cancel.terms, tid);
         description["cancel_amount"] = json!(cancel.amount);
         description["cancel_available_amount"] = json!(refundable_before);
-        self.rows.store_request(row, &description).await?;
+        let stored = self.store(row, &description).await?;
         reach(Point::AfterRequest).await;
         let request = CancelRequest {
             payment,
@@ -231,44 +322,91 @@ impl Carrier {
             tax_free: cancel.tax_free,
             refundable_before,
         };
-        let outcome = self.gateway.cancel(&request).await;
+        let outcome = match self.check_age(stored) {
+            Ok(()) => self.gateway.cancel(&request, admission).await,
+            Err(stale) => Outcome::NotSent(stale),
+        };
         reach(Point::AfterAnswer).await;
         let next = self.retries.after_cancel(outcome, self.this_try(row));
-        self.proceed(task, next, None).await.map(drop).map_err(Stop::after_call)
+        let proceeded = self.proceed(task, next, None, CallState::Unsent).await;
+        proceeded.map(drop).map_err(Stop::after_call)
     }
 
-    /// Does what was decided. [`Proceed::Call`] means: call now, under the same lease.
+    /// Stores what is about to be sent.
+    async fn store(&self, row: &ClaimedRow, request: &Value) -> Result<StoredAt, Stop> {
+        // Read before the write, so that a slow one counts.
+        let stored = StoredAt { wall: self.clock.now(), monotonic: self.clock.monotonic() };
+        let written = self.rows.store_request(row, request).await;
+        // A write whose answer was lost may have happened.
+        written.map_err(|error| Stop::from(error).unsent())?;
+        Ok(stored)
+    }
+
+    /// Asked directly before sending: a request that was stored then may still be sent.
+    fn check_age(&self, stored: StoredAt) -> Result<(), NotSent> {
+        let elapsed = self.clock.monotonic().saturating_sub(stored.monotonic);
+        // Negative when the clock was set back.
+        let by_wall = (self.clock.now() - stored.wall).to_std().unwrap_or_default();
+        let age = elapsed.max(by_wall);
+        if REQUEST_AGE_MAX < age {
+            return Err(NotSent::Stale { age });
+        }
+        Ok(())
+    }
+
+    /// Does what was decided; `call`: how far the call had come if it certainly was not sent.
+    /// [`Proceed::Call`] means: call now, under the same lease.
     async fn proceed(
         &self,
         task: Task<'_>,
         next: Next,
         key: Option<KeptKey>,
+        call: CallState,
     ) -> Result<Proceed, Stop> {
-        let (state, reason, pause, is_counted, why) = match next {
+        let is_stored = call != CallState::NotStored;
+        let put_off = match next {
             Next::CallNow => return Ok(Proceed::Call),
             Next::Settle(settlement, note) => {
                 self.settle(task, settlement, note, key).await?;
                 return Ok(Proceed::Done);
             }
-            Next::Again { pause, is_counted, why } => {
-                (PutOff::Waiting, "again", pause, is_counted, why)
-            }
-            Next::LookUp { pause, is_counted, why } => {
-                (PutOff::Unknown, "look_up", pause, is_counted, why)
-            }
+            Next::Again { pause, is_counted, why } => PutOff {
+                state: WaitingState::Waiting,
+                pause,
+                is_counted,
+                is_unsent: is_stored,
+                why: clipped(&why),
+            },
+            Next::LookUp { pause, is_counted, is_unsent, why } => PutOff {
+                state: WaitingState::Unknown,
+                pause,
+                is_counted,
+                is_unsent: is_stored && is_unsent,
+                why: clipped(&why),
+            },
         };
         let Task { row, order, effect } = task;
         let kind = effect.kind();
+        let reason = put_off.state.reason();
+        let why = put_off.why.as_str();
         tracing::info!(outbox.id = %row.id, order.id = %order, kind, reason, why, "row put off");
         metrics::relay_put_off(kind, reason);
         reach(Point::BeforePutOff).await;
-        self.rows.put_off(row, state, pause, is_counted, &clipped(&why)).await?;
+        self.rows.put_off(row, &put_off).await?;
         reach(Point::AfterPutOff).await;
         Ok(Proceed::Done)
     }
 
     fn this_try(&self, row: &ClaimedRow) -> Try {
-        Try { number: row.attempt, age: row.age, now: self.clock.now() }
+        Try {
+            number: row.attempt,
+            age: row.age,
+            requested_at: row.created_at,
+            now: self.clock.now(),
+            unknown_for: row.unknown_for,
+            sent_ago: row.sent_ago,
+            calls: row.calls,
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! What to do about a gateway's answer: the table of the payments design as pure functions.
 //!
-//! Nothing here calls, stores or waits. The rule above all others: after [`Outcome::Unknown`] comes
-//! a look-up, and only a look-up that says "nothing happened" allows another call.
+//! Nothing here calls, stores or waits. The rule above all others: an outcome that was ever unknown
+//! stays unknown until a look-up settles it, whatever later calls are answered. Only a look-up that
+//! reports "nothing happened" permits another call: of an approval at once, because its tid lets it
+//! happen once; of a refund only after the last moment at which the first call could still be carried
+//! out, because a partial refund may otherwise happen twice.
 
 use std::time::Duration;
 
@@ -29,13 +32,23 @@ pub struct RetryPolicy {
     pub look_up_pause_min: Duration,
     /// Longest pause before a look-up.
     pub look_up_pause_max: Duration,
-    /// Tries after which an unknown outcome that look-ups did not settle is given to an operator.
-    pub look_ups_max: u32,
+    /// How long an unknown outcome is looked up by the relay. Then it is listed as unresolved, and
+    /// looked up by the hour.
+    pub unknown_for_max: Duration,
     /// How long an unsent approval is tried: the life of the payment page.
     pub approve_for: Duration,
     /// How long an unsent refund is tried before it counts as failed.
     pub cancel_for: Duration,
+    /// Shortest time between storing a refund's request and repeating the call: the call's own
+    /// time-out, and a margin for a request that is late on the wire.
+    pub refund_repeat_after: Duration,
+    /// How often a refund's call is repeated after look-ups that found nothing. A gateway that keeps
+    /// refusing for a reason it doesn't give is a case for an operator.
+    pub refund_repeats_max: u32,
 }
+
+/// What a refund waits in addition to the call's time-out before it is repeated.
+pub const REFUND_MARGIN: Duration = Duration::from_secs(15);
 
 impl Default for RetryPolicy {
     fn default() -> Self {
@@ -45,9 +58,11 @@ impl Default for RetryPolicy {
             pause_max: Duration::from_mins(1),
             look_up_pause_min: Duration::from_millis(500),
             look_up_pause_max: Duration::from_secs(30),
-            look_ups_max: 12,
+            unknown_for_max: Duration::from_hours(24),
             approve_for: Duration::from_mins(15),
             cancel_for: Duration::from_hours(72),
+            refund_repeat_after: kakaopay::ClientConfig::CALL_TIMEOUT + REFUND_MARGIN,
+            refund_repeats_max: 5,
         }
     }
 }
@@ -61,10 +76,18 @@ const PAGE_GRACE: TimeDelta = TimeDelta::minutes(1);
 pub struct Try {
     /// Which, from 1; calls and look-ups together.
     pub number: u32,
-    /// How long ago the effect was asked for.
+    /// How long ago the effect was requested.
     pub age: Duration,
+    /// When it was requested. Of an approval: while its page was open.
+    pub requested_at: DateTime<Utc>,
     /// The instant of the answer.
     pub now: DateTime<Utc>,
+    /// For how long the outcome of an earlier call has been unknown; `None` when it isn't.
+    pub unknown_for: Option<Duration>,
+    /// How long ago a request was last stored, which is before it was sent.
+    pub sent_ago: Option<Duration>,
+    /// Calls that were sent or may have been.
+    pub calls: u32,
 }
 
 /// What is to be done next.
@@ -72,7 +95,7 @@ pub struct Try {
 pub enum Next {
     /// It is settled; `doubt` says what an operator should know besides.
     Settle(Settlement, Option<String>),
-    /// Certainly nothing happened: call again after a pause.
+    /// This call certainly changed nothing, and neither did an earlier one: call again after a pause.
     Again {
         /// The pause.
         pause: Duration,
@@ -81,12 +104,14 @@ pub enum Next {
         /// Why, for the row.
         why: String,
     },
-    /// Nobody knows: look up after a pause.
+    /// The outcome is unknown: look up after a pause.
     LookUp {
         /// The pause.
         pause: Duration,
         /// Whether it used up a try.
         is_counted: bool,
+        /// Whether this very call was certainly not sent, so that an earlier one is the unknown one.
+        is_unsent: bool,
         /// Why, for the row.
         why: String,
     },
@@ -131,6 +156,8 @@ impl RetryPolicy {
     pub fn after_approve(&self, outcome: Outcome<Paid>, at: Try) -> Next {
         match outcome {
             Outcome::Done(paid) => approved(paid),
+            Outcome::Declined(decline) if at.is_unknown() => self.contradicted(&decline, at),
+            Outcome::NotSent(reason) if at.is_unknown() => self.still_unknown(&reason, at),
             Outcome::Declined(decline) => declined(decline, at),
             Outcome::NotSent(reason) if reason.is_permanent() || self.approve_for <= at.age => {
                 not_sent(&reason, at)
@@ -159,15 +186,15 @@ impl RetryPolicy {
         }
     }
 
-    /// The token still works while the page does; later the payment can no longer happen.
+    /// The token still works while the page does; later the payment can no longer happen. Without the
+    /// gateway's word for it, the page was opened before its approval was requested.
     fn after_pending(&self, opened_at: Option<DateTime<Utc>>, at: Try) -> Next {
-        let page_end = opened_at.unwrap_or(at.now) + PAGE_LIFETIME;
+        let page_end = opened_at.unwrap_or(at.requested_at) + PAGE_LIFETIME;
         if at.now < page_end && at.age < self.approve_for {
             return Next::CallNow;
         }
         if at.now < page_end + PAGE_GRACE {
-            let (why, pause) = ("pending past its end".to_owned(), self.look_up_pause_max);
-            return Next::LookUp { pause, is_counted: true, why };
+            return look_up("pending past its end".to_owned(), self.look_up_pause_max);
         }
         let Ok(code) = Text::parse("expired") else {
             return self.look_up_again("expired".to_owned(), at);
@@ -179,6 +206,8 @@ impl RetryPolicy {
     pub fn after_cancel(&self, outcome: Outcome<GivenBack>, at: Try) -> Next {
         match outcome {
             Outcome::Done(given_back) => refunded(given_back),
+            Outcome::Declined(decline) if at.is_unknown() => self.contradicted(&decline, at),
+            Outcome::NotSent(reason) if at.is_unknown() => self.still_unknown(&reason, at),
             Outcome::Declined(decline) => declined(decline, at),
             Outcome::NotSent(reason) if reason.is_permanent() || self.cancel_for <= at.age => {
                 let Ok(code) = Text::parse("not_sent") else {
@@ -209,7 +238,7 @@ impl RetryPolicy {
             return self.look_up_again(format!("not paid: {:?}", standing.state), at);
         }
         if standing.given_back == before {
-            return Next::CallNow;
+            return self.after_unchanged(at);
         }
         if Some(standing.given_back) != before.checked_add(amount) {
             let why = format!("{} given back in all", standing.given_back.amount());
@@ -217,6 +246,22 @@ impl RetryPolicy {
         }
         let last = standing.last_given_back.filter(|last| last.amount == amount);
         refunded(last.unwrap_or(GivenBack { action_ref: None, amount, at: at.now }))
+    }
+
+    /// The sum has not grown. The first call may still be under way there, and a second one could give
+    /// the same part back once more.
+    fn after_unchanged(&self, at: Try) -> Next {
+        let sent_ago = at.sent_ago.unwrap_or(at.age);
+        if let Some(rest) = self.refund_repeat_after.checked_sub(sent_ago)
+            && !rest.is_zero()
+        {
+            return look_up("nothing refunded yet".to_owned(), rest);
+        }
+        if self.refund_repeats_max < at.calls {
+            let why = format!("{} calls, and nothing refunded", at.calls);
+            return unresolved("not_refunded", Some(why), at);
+        }
+        Next::CallNow
     }
 
     #[expect(clippy::result_large_err, reason = "made once a look-up and taken apart at once")]
@@ -230,7 +275,7 @@ impl RetryPolicy {
             Outcome::NotSent(reason) if reason.is_free() => {
                 let pause = self.look_up_pause(at.number).max(reason.retry_after());
                 let why = format!("look-up: {reason}");
-                Err(Next::LookUp { pause, is_counted: false, why })
+                Err(Next::LookUp { pause, is_counted: false, is_unsent: false, why })
             }
             Outcome::NotSent(reason) => Err(self.look_up_again(format!("look-up: {reason}"), at)),
             Outcome::Unknown(doubt @ Doubt::Mismatch(_)) => {
@@ -246,15 +291,33 @@ impl RetryPolicy {
             return unresolved("mismatch", Some(doubt.to_string()), at);
         }
         // Never given up here: at least one look-up follows every doubtful call.
-        let pause = self.look_up_pause(at.number);
-        Next::LookUp { pause, is_counted: true, why: doubt.to_string() }
+        look_up(doubt.to_string(), self.look_up_pause(at.number))
+    }
+
+    /// A definite no to a call that followed an unknown one: the first may have done what the second
+    /// is refused for.
+    fn contradicted(&self, decline: &Decline, at: Try) -> Next {
+        look_up(
+            format!("declined after an unknown call: {}", decline.code),
+            self.look_up_pause(at.number),
+        )
+    }
+
+    /// A call that was not sent says nothing about the unknown one before it.
+    fn still_unknown(&self, reason: &NotSent, at: Try) -> Next {
+        Next::LookUp {
+            pause: self.look_up_pause(at.number).max(reason.retry_after()),
+            is_counted: !reason.is_free(),
+            is_unsent: true,
+            why: format!("not sent after an unknown call: {reason}"),
+        }
     }
 
     fn look_up_again(&self, why: String, at: Try) -> Next {
-        if self.look_ups_max <= at.number {
+        if at.unknown_for.is_some_and(|unknown_for| self.unknown_for_max <= unknown_for) {
             return unresolved("look_up_failed", Some(why), at);
         }
-        Next::LookUp { pause: self.look_up_pause(at.number), is_counted: true, why }
+        look_up(why, self.look_up_pause(at.number))
     }
 
     fn again(&self, reason: &NotSent, at: Try) -> Next {
@@ -263,6 +326,7 @@ impl RetryPolicy {
             NotSent::BreakerOpen { retry_after } => self.pause_min.max(*retry_after),
             NotSent::Busy
             | NotSent::Throttled { .. }
+            | NotSent::Stale { .. }
             | NotSent::Connect(_)
             | NotSent::NotNow(_)
             | NotSent::Unbuildable(_) => self.pause(at.number).max(reason.retry_after()),
@@ -291,6 +355,31 @@ fn backoff(min: Duration, max: Duration, number: u32) -> Duration {
         .build();
     let index = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
     pauses.nth(index.min(32)).unwrap_or(max)
+}
+
+impl Try {
+    /// A look-up by itself, without a row: of a payment requested at `requested_at`, at `now`. However
+    /// long it goes unanswered, it ends nothing.
+    pub fn looking_up(requested_at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        let age = (now - requested_at).to_std().unwrap_or_default();
+        Self {
+            number: 1,
+            age,
+            requested_at,
+            now,
+            unknown_for: Some(Duration::ZERO),
+            sent_ago: Some(age),
+            calls: 1,
+        }
+    }
+
+    const fn is_unknown(&self) -> bool {
+        self.unknown_for.is_some()
+    }
+}
+
+const fn look_up(why: String, pause: Duration) -> Next {
+    Next::LookUp { pause, is_counted: true, is_unsent: false, why }
 }
 
 fn settled(settlement: Settlement) -> Next {

@@ -12,6 +12,7 @@ use event_store::{CommandContext, DispatchError, Executor, ReceiptKey, StoreErro
 
 use super::rows::ClaimedRow;
 use super::with_causes;
+use crate::metrics;
 
 /// How long a told settlement is remembered: longer than any row can stay in the outbox between a
 /// telling and its repetition.
@@ -108,11 +109,23 @@ impl Delivery {
                 | DispatchError::ClaimTaken { .. }
                 | DispatchError::KeyReused),
             ) => Told::Later(error.to_string()),
-            Err(DispatchError::Store(error)) if error.is_transient() => {
-                Told::Later(with_causes(&error))
-            }
-            Err(DispatchError::Store(error)) => Told::Refused(with_causes(&error)),
+            Err(DispatchError::Store(error)) => not_stored(&error),
         }
+    }
+}
+
+/// Whatever the database refuses today (a full disk, a server that became read-only, a function that
+/// is being replaced) may be mended without touching the row. Only what cannot be decoded stays so.
+fn not_stored(error: &StoreError) -> Told {
+    let why = with_causes(error);
+    match error {
+        StoreError::Decode(_) | StoreError::Corrupt { .. } => Told::Refused(why),
+        StoreError::Database(_) | StoreError::Settings => {
+            metrics::relay_report_refused();
+            tracing::error!(why, "the database refuses to record an outcome");
+            Told::Later(why)
+        }
+        StoreError::Unavailable(_) | StoreError::OutcomeUnknown => Told::Later(why),
     }
 }
 

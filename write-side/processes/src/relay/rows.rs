@@ -1,14 +1,15 @@
 //! The relay's side of the outbox table: claim, and everything that a claim allows.
 //!
-//! Every write names owner and fence of its claim and happens only while both still stand. A worker
-//! that wakes up after its lease was taken over learns [`RowError::LeaseLost`] and records nothing.
+//! Every write names its claim, a random token, and happens only while that claim stands. A worker
+//! that wakes up after its lease was taken over gets [`RowError::LeaseLost`] and records nothing.
 //! Leases run on the database's clock, so workers need not agree on theirs. They are renewed for rows
-//! that somebody still has in hand ([`Hold`]): a claim whose answer was lost, or a row that could not
-//! be given back because the database was away, is free again after one lease.
+//! that a task of this worker still holds ([`Hold`]): a claim whose answer was lost, or a row that
+//! could not be requeued because the database was unavailable, is claimable again after one lease.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use contracts::{BillingKeyId, Sealed, UserId};
 use deadpool_postgres::{Pool, PoolError, Transaction};
 use domain::Settlement;
@@ -44,12 +45,18 @@ pub struct ClaimedRow {
     /// Which try this is, from 1.
     pub attempt: u32,
     /// Proof of this claim.
-    pub fence: i64,
-    /// Whether a call may be out that nobody knows the end of.
-    pub is_in_doubt: bool,
+    pub claim: Uuid,
+    /// For how long the outcome of an earlier call has been unknown; `None` when it isn't.
+    pub unknown_for: Option<Duration>,
+    /// How long ago a request was last stored, which is before it was sent; `None`: never.
+    pub sent_ago: Option<Duration>,
+    /// Calls that were sent or may have been.
+    pub calls: u32,
     /// The settlement, when a worker stored one and did not come to tell it.
     pub outcome: Option<Value>,
-    /// How long ago it was asked for.
+    /// When it was requested.
+    pub created_at: DateTime<Utc>,
+    /// How long ago that was, on the database's clock.
     pub age: Duration,
     /// Keeps the lease alive for as long as this value lives.
     pub hold: Hold,
@@ -104,15 +111,16 @@ impl Rows {
         }
     }
 
-    /// Leases up to `limit` rows, at most one of each stream, each the oldest of its stream: first
-    /// those whose lease ran out, then those that are due.
+    /// Leases up to `limit` rows of `class`, at most one of each stream, each the oldest of its stream:
+    /// first those whose lease ran out, then those that are due.
     ///
     /// # Errors
-    /// The database is away.
-    pub async fn claim(&self, limit: usize) -> Result<Vec<ClaimedRow>, RowError> {
-        let mut claimed = self.claim_by(include_str!("sql/claim_expired.sql"), limit).await?;
+    /// The database is unavailable.
+    pub async fn claim(&self, class: RowClass, limit: usize) -> Result<Vec<ClaimedRow>, RowError> {
+        let expired = include_str!("sql/claim_expired.sql");
+        let mut claimed = self.claim_by(expired, class, limit).await?;
         if claimed.len() < limit {
-            match self.claim_due(limit - claimed.len()).await {
+            match self.claim_due(class, limit - claimed.len()).await {
                 Ok(due) => claimed.extend(due),
                 Err(error) if claimed.is_empty() => return Err(error),
                 // What was claimed is in hand: dropped, it would wait for another lease to run out.
@@ -128,15 +136,26 @@ impl Rows {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn claim_due(&self, limit: usize) -> Result<Vec<ClaimedRow>, RowError> {
-        self.claim_by(include_str!("sql/claim_due.sql"), limit).await
+    pub async fn claim_due(
+        &self,
+        class: RowClass,
+        limit: usize,
+    ) -> Result<Vec<ClaimedRow>, RowError> {
+        self.claim_by(include_str!("sql/claim_due.sql"), class, limit).await
     }
 
-    async fn claim_by(&self, sql: &str, limit: usize) -> Result<Vec<ClaimedRow>, RowError> {
+    async fn claim_by(
+        &self,
+        sql: &str,
+        class: RowClass,
+        limit: usize,
+    ) -> Result<Vec<ClaimedRow>, RowError> {
         let client = self.pool.get().await?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let statement = client.prepare_cached(sql).await?;
-        let rows = client.query(&statement, &[&self.owner, &millis(self.lease), &limit]).await?;
+        let values: [&(dyn ToSql + Sync); 5] =
+            [&self.owner, &millis(self.lease), &limit, &class.name(), &class.kinds()];
+        let rows = client.query(&statement, &values).await?;
         rows.iter().map(|row| claimed(row, &self.held)).collect()
     }
 
@@ -145,7 +164,7 @@ impl Rows {
     /// # Errors
     /// The lease is lost, or the database away: then nobody may be called.
     pub async fn store_request(&self, row: &ClaimedRow, request: &Value) -> Result<(), RowError> {
-        self.requests.write(row.id, row.fence, request.clone()).await
+        self.requests.write(row.id, row.claim, request.clone()).await
     }
 
     /// Stores what finally came of it and, in the same transaction, the recurring key it yielded.
@@ -161,11 +180,11 @@ impl Rows {
     ) -> Result<(), RowError> {
         let outcome = serde_json::to_value(settlement).map_err(RowError::other)?;
         let Some(key) = key else {
-            return self.outcomes.write(row.id, row.fence, outcome).await;
+            return self.outcomes.write(row.id, row.claim, outcome).await;
         };
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
-        let claim: [&(dyn ToSql + Sync); 4] = [&row.id, &self.owner, &row.fence, &outcome];
+        let claim: [&(dyn ToSql + Sync); 4] = [&row.id, &self.owner, &row.claim, &outcome];
         let is_ours = tx.execute(include_str!("sql/store_outcome.sql"), &claim).await? == 1;
         // What the payment came to is for whoever has the row now to find out; a key is not: it was
         // told once, to us.
@@ -176,19 +195,24 @@ impl Rows {
         if is_ours { Ok(()) } else { Err(RowError::LeaseLost) }
     }
 
-    /// Gives the row back until `pause` has passed.
+    /// Whether the recurring key `id` is stored, whatever the row that yielded it came to.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn has_key(&self, id: BillingKeyId) -> Result<bool, RowError> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(include_str!("sql/has_billing_key.sql")).await?;
+        Ok(client.query_one(&statement, &[&id.uuid()]).await?.try_get(0)?)
+    }
+
+    /// Requeues the row until `pause` has passed.
     ///
     /// # Errors
     /// The lease is lost, or the database away; then the lease runs out by itself.
-    pub async fn put_off(
-        &self,
-        row: &ClaimedRow,
-        state: PutOff,
-        pause: Duration,
-        is_counted: bool,
-        why: &str,
-    ) -> Result<(), RowError> {
-        let values: [&(dyn ToSql + Sync); 4] = [&state.name(), &millis(pause), &is_counted, &why];
+    pub async fn put_off(&self, row: &ClaimedRow, put_off: &PutOff) -> Result<(), RowError> {
+        let PutOff { state, pause, is_counted, is_unsent, why } = put_off;
+        let values: [&(dyn ToSql + Sync); 5] =
+            [&state.name(), &millis(*pause), is_counted, why, is_unsent];
         self.write(row, include_str!("sql/put_off.sql"), &values).await
     }
 
@@ -205,7 +229,7 @@ impl Rows {
     /// # Errors
     /// The lease is lost, or the database away; then the telling is repeated, which is harmless.
     pub async fn finish(&self, row: &ClaimedRow) -> Result<(), RowError> {
-        self.ends.write(row.id, row.fence, Value::Null).await
+        self.ends.write(row.id, row.claim, Value::Null).await
     }
 
     /// Keeps the leases of the rows in hand alive. A worker that dies stops doing so, and its rows
@@ -214,13 +238,13 @@ impl Rows {
     /// # Errors
     /// The database is away; then the leases run out unless it comes back in time.
     pub async fn renew(&self) -> Result<(), RowError> {
-        let (ids, fences) = self.held.claims();
+        let (ids, claims) = self.held.claims();
         if ids.is_empty() {
             return Ok(());
         }
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(include_str!("sql/renew.sql")).await?;
-        client.execute(&statement, &[&self.owner, &millis(self.lease), &ids, &fences]).await?;
+        client.execute(&statement, &[&self.owner, &millis(self.lease), &ids, &claims]).await?;
         Ok(())
     }
 
@@ -254,7 +278,7 @@ impl Rows {
         sql: &str,
         more: &[&(dyn ToSql + Sync)],
     ) -> Result<(), RowError> {
-        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&row.id, &self.owner, &row.fence];
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&row.id, &self.owner, &row.claim];
         values.extend_from_slice(more);
         write_one(&self.pool, sql, &values).await
     }
@@ -280,16 +304,68 @@ async fn write_one(pool: &Pool, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Re
     }
 }
 
+/// How a row waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutOff {
+    /// In which state.
+    pub state: WaitingState,
+    /// For how long.
+    pub pause: Duration,
+    /// Whether it used up a try.
+    pub is_counted: bool,
+    /// Whether the request stored under this claim was certainly not sent.
+    pub is_unsent: bool,
+    /// Why.
+    pub why: String,
+}
+
 /// The state in which a row waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PutOff {
-    /// Certainly nothing happened, or only the telling is left.
+pub enum WaitingState {
+    /// Certainly nothing happened, or only the report to the aggregate is left.
     Waiting,
     /// It has to be looked up first.
     Unknown,
 }
 
-impl PutOff {
+/// Who waits for a row. Each class is claimed by itself and has a budget of its own, so that a backlog
+/// of one never delays the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowClass {
+    /// A shopper: payment pages and approvals.
+    Shopper,
+    /// No shopper stands at the checkout for it: refunds.
+    Background,
+}
+
+impl RowClass {
+    /// The stored name; the column `outbox.class` is generated from the kind.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shopper => "shopper",
+            Self::Background => "background",
+        }
+    }
+
+    /// The kinds of this class that this release can execute. Others stay where they are, for a worker
+    /// of a later release.
+    pub const fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::Shopper => &["payment_ready", "payment_approve"],
+            Self::Background => &["payment_cancel"],
+        }
+    }
+}
+
+impl WaitingState {
+    /// Why the row waits: the label of the metric and of the log line.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Waiting => "again",
+            Self::Unknown => "look_up",
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -323,12 +399,17 @@ impl std::fmt::Debug for Rows {
 }
 
 fn claimed(row: &Row, held: &Held) -> Result<ClaimedRow, RowError> {
-    let (id, fence) = (row.try_get("id")?, row.try_get("fence")?);
-    let came_from: &str = row.try_get("came_from")?;
-    let was_sent: bool = row.try_get("was_sent")?;
+    let id: Uuid = row.try_get("id")?;
+    let claim: Uuid = row.try_get("claim")?;
     let attempt: i32 = row.try_get("attempt")?;
-    let age: i64 = row.try_get("age_ms")?;
+    let calls: i32 = row.try_get("calls")?;
     let sequence: i64 = row.try_get("sequence")?;
+    let duration = |column| {
+        let milliseconds: Option<i64> = row.try_get(column)?;
+        // Negative when the database's clock was set back.
+        let elapsed = milliseconds.map(|it| u64::try_from(it).unwrap_or_default());
+        Ok::<_, RowError>(elapsed.map(Duration::from_millis))
+    };
     Ok(ClaimedRow {
         id,
         aggregate_type: row.try_get("aggregate_type")?,
@@ -338,12 +419,14 @@ fn claimed(row: &Row, held: &Held) -> Result<ClaimedRow, RowError> {
         payload: row.try_get("payload")?,
         correlation_id: row.try_get("correlation_id")?,
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-        fence,
-        // A lease that ran out leaves the same doubt as a lost answer.
-        is_in_doubt: was_sent && matches!(came_from, "unknown" | "in_flight"),
+        claim,
+        unknown_for: duration("unknown_ms")?,
+        sent_ago: duration("requested_ms")?,
+        calls: u32::try_from(calls).unwrap_or_default(),
         outcome: row.try_get("outcome")?,
-        age: Duration::from_millis(u64::try_from(age).unwrap_or_default()),
-        hold: held.take(id, fence),
+        created_at: row.try_get("created_at")?,
+        age: duration("age_ms")?.unwrap_or_default(),
+        hold: held.take(id, claim),
     })
 }
 

@@ -1,7 +1,7 @@
 //! A worker dies and another takes over: the same final state as if nothing had happened.
 //!
 //! Between the gateway's yes and our record of it the lease runs out and the row is looked up
-//! (`is_in_doubt` in `relay/rows.rs`; without it the second worker approves again and is refused
+//! (`unknown_for` in `relay/rows.rs`; without it the second worker approves again and is refused
 //! with -702). Between record and done the stored settlement is told again, under the same receipt
 //! (`relay/deliver.rs`), and nobody is called.
 
@@ -48,7 +48,12 @@ async fn killed_between_the_record_and_the_end_of_the_row() {
     world
         .execute(
             "with back as (delete from outbox_done where kind = 'payment_approve' returning *)
-             insert into outbox select * from back;
+             insert into outbox
+               (id, aggregate_type, aggregate_id, sequence, effect_index, kind, payload,
+                correlation_id, request, outcome)
+             select id, aggregate_type, aggregate_id, sequence, effect_index, kind, payload,
+                    correlation_id, request, outcome
+             from   back;
              update outbox set state = 'in_flight', lease_owner = 'worker-dead',
                     lease_until = clock_timestamp()",
         )

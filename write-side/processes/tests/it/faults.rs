@@ -1,7 +1,7 @@
 //! Every fault of the gateway that the simulator can play: the order becomes what it has to become,
 //! and KakaoPay's ledger shows the money moved once, or not at all.
 //!
-//! Without `is_in_doubt` in `relay/rows.rs` (checked by setting it to false) every test here with a
+//! Without `unknown_for` in `relay/rows.rs` (checked by setting it to none) every test here with a
 //! lost answer fails: the approval is repeated, and refused with -702 for ever.
 
 use std::time::Duration;
@@ -209,7 +209,8 @@ async fn a_page_that_ran_out_declines_the_attempt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn look_ups_that_never_answer_end_with_an_operator() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.config.retries.unknown_for_max = Duration::from_millis(300);
     let worker = world.worker();
     let order = world.place(OrderKind::OneOff, false).await;
     world.page_of(order).await;

@@ -1,7 +1,7 @@
 //! Two relays and one outbox: a row has one worker at a time, and a worker that lost its lease
 //! records nothing but a recurring key, which nobody else could find out.
 //!
-//! Without owner and fence in the statements of `relay/sql` (checked by comparing the id alone) the
+//! Without owner and claim in the statements of `relay/sql` (checked by comparing the id alone) the
 //! zombie here writes into the row, and takes it out, under the other worker's hands. With
 //! the key kept only while the claim stands in `relay/rows.rs` (seen so) it stays missing for ever.
 
@@ -11,35 +11,47 @@ use contracts::events::OrderKind;
 use contracts::{BillingKeyId, seals};
 use domain::Settlement;
 use kakaopay_sim::Operation;
-use processes::relay::rows::{KeptKey, PutOff, RowError};
+use processes::relay::rows::{KeptKey, PutOff, RowClass, RowError, WaitingState};
 use serde_json::json;
 
 use crate::world::{World, clock};
+
+fn put_off() -> PutOff {
+    PutOff {
+        state: WaitingState::Waiting,
+        pause: Duration::ZERO,
+        is_counted: true,
+        is_unsent: false,
+        why: String::new(),
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zombie_records_nothing() {
     let world = World::new().await;
     world.place(OrderKind::OneOff, false).await;
     let (zombie, heir) = (world.rows("zombie"), world.rows("heir"));
-    let row = zombie.claim(10).await.unwrap().pop().expect("a row to claim");
-    assert!(heir.claim(10).await.unwrap().is_empty(), "leased to another");
+    let row = zombie.claim(RowClass::Shopper, 10).await.unwrap().pop().expect("a row to claim");
+    assert!(heir.claim(RowClass::Shopper, 10).await.unwrap().is_empty(), "leased to another");
 
     world.leases_run_out().await;
-    let taken_over = heir.claim(10).await.unwrap().pop().expect("the lease ran out");
-    assert_eq!((taken_over.id, taken_over.fence), (row.id, row.fence + 1));
+    let taken_over =
+        heir.claim(RowClass::Shopper, 10).await.unwrap().pop().expect("the lease ran out");
+    assert_eq!(taken_over.id, row.id);
+    assert_ne!(taken_over.claim, row.claim);
 
     let settlement = Settlement::NotSent { at: clock().now() };
     let lost = |result: Result<(), RowError>| matches!(result, Err(RowError::LeaseLost));
     assert!(lost(zombie.store_request(&row, &json!({})).await));
     assert!(lost(zombie.store_outcome(&row, &settlement, None).await));
-    let pause = Duration::ZERO;
-    assert!(lost(zombie.put_off(&row, PutOff::Waiting, pause, true, "").await));
+    assert!(lost(zombie.put_off(&row, &put_off()).await));
     assert!(lost(zombie.bury(&row, "").await));
     assert!(lost(zombie.finish(&row).await));
 
-    // Not even when the same worker claims again: the fence is the claim's, not the worker's.
+    // Not even when the same worker claims again: the token is the claim's, not the worker's.
     world.leases_run_out().await;
-    let again = zombie.claim(10).await.unwrap().pop().expect("the lease ran out again");
+    let again =
+        zombie.claim(RowClass::Shopper, 10).await.unwrap().pop().expect("the lease ran out again");
     assert!(lost(zombie.finish(&row).await));
     zombie.store_outcome(&again, &settlement, None).await.unwrap();
     zombie.finish(&again).await.unwrap();
@@ -51,9 +63,10 @@ async fn a_zombie_loses_no_recurring_key() {
     let world = World::new().await;
     let order = world.place(OrderKind::Subscription, false).await;
     let (zombie, heir) = (world.rows("zombie"), world.rows("heir"));
-    let row = zombie.claim(10).await.unwrap().pop().expect("a row to claim");
+    let row = zombie.claim(RowClass::Shopper, 10).await.unwrap().pop().expect("a row to claim");
     world.leases_run_out().await;
-    let taken_over = heir.claim(10).await.unwrap().pop().expect("the lease ran out");
+    let taken_over =
+        heir.claim(RowClass::Shopper, 10).await.unwrap().pop().expect("the lease ran out");
 
     let settlement = Settlement::NotSent { at: clock().now() };
     let id = BillingKeyId::of(order);
@@ -77,11 +90,11 @@ async fn a_lease_lives_as_long_as_its_worker_renews_it() {
     let world = World::new().await;
     world.place(OrderKind::OneOff, false).await;
     let (worker, other) = (world.rows("worker"), world.rows("other"));
-    let in_hand = worker.claim(10).await.unwrap();
+    let in_hand = worker.claim(RowClass::Shopper, 10).await.unwrap();
     assert_eq!(in_hand.len(), 1);
     world.leases_run_out().await;
     worker.renew().await.unwrap();
-    assert!(other.claim(10).await.unwrap().is_empty());
+    assert!(other.claim(RowClass::Shopper, 10).await.unwrap().is_empty());
 }
 
 /// A claim whose answer was lost, or a row that could not be given back while the database was away:
@@ -92,10 +105,10 @@ async fn a_row_that_its_worker_let_go_of_is_not_renewed() {
     let world = World::new().await;
     world.place(OrderKind::OneOff, false).await;
     let (worker, other) = (world.rows("worker"), world.rows("other"));
-    drop(worker.claim(10).await.unwrap());
+    drop(worker.claim(RowClass::Shopper, 10).await.unwrap());
     world.leases_run_out().await;
     worker.renew().await.unwrap();
-    assert_eq!(other.claim(10).await.unwrap().len(), 1);
+    assert_eq!(other.claim(RowClass::Shopper, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod announcing;
+mod claims;
 mod crashes;
 mod dry_check;
 mod expiry;
 mod faults;
+mod keys;
 mod leases;
 mod moving;
 mod nth_call;
@@ -16,6 +18,8 @@ mod ordering;
 mod other_gateway;
 mod reacting;
 mod reconciling;
+mod reporting;
 mod stumbling;
 mod throttling;
+mod unknown;
 mod world;

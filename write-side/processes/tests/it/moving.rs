@@ -14,9 +14,9 @@ use contracts::OrderId;
 use contracts::events::OrderKind;
 use domain::order::OrderStatus;
 use processes::gateway::{
-    BillingSecret, BillingStanding, CancelRequest, Capabilities, ChargeRequest, Checkout,
-    CheckoutRequest, CompletionRequest, GivenBack, Outcome, Paid, PaymentGateway, PaymentQuestion,
-    Standing,
+    Admission, BillingSecret, BillingStanding, CancelRequest, Capabilities, ChargeRequest,
+    Checkout, CheckoutRequest, CompletionRequest, GivenBack, Outcome, Paid, PaymentGateway,
+    PaymentQuestion, Standing,
 };
 use processes::reconcile::{Pace, Reconciler, Span, Summary};
 use service_kit::clock::BoxFuture;
@@ -47,19 +47,25 @@ impl PaymentGateway for Slow {
     fn begin_checkout<'a>(
         &'a self,
         request: &'a CheckoutRequest,
+        admission: Admission,
     ) -> BoxFuture<'a, Outcome<Checkout>> {
-        self.inner.begin_checkout(request)
+        self.inner.begin_checkout(request, admission)
     }
 
     fn complete_checkout<'a>(
         &'a self,
         request: &'a CompletionRequest,
+        admission: Admission,
     ) -> BoxFuture<'a, Outcome<Paid>> {
-        self.inner.complete_checkout(request)
+        self.inner.complete_checkout(request, admission)
     }
 
-    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Outcome<Paid>> {
-        self.inner.charge(request)
+    fn charge<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+        admission: Admission,
+    ) -> BoxFuture<'a, Outcome<Paid>> {
+        self.inner.charge(request, admission)
     }
 
     fn look_up<'a>(&'a self, question: &'a PaymentQuestion) -> BoxFuture<'a, Outcome<Standing>> {
@@ -72,8 +78,12 @@ impl PaymentGateway for Slow {
         })
     }
 
-    fn cancel<'a>(&'a self, request: &'a CancelRequest) -> BoxFuture<'a, Outcome<GivenBack>> {
-        self.inner.cancel(request)
+    fn cancel<'a>(
+        &'a self,
+        request: &'a CancelRequest,
+        admission: Admission,
+    ) -> BoxFuture<'a, Outcome<GivenBack>> {
+        self.inner.cancel(request, admission)
     }
 
     fn deactivate<'a>(&'a self, key: &'a BillingSecret) -> BoxFuture<'a, Outcome<()>> {

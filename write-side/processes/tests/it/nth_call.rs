@@ -1,7 +1,7 @@
 //! A fault at the n-th gateway call, for n = 1, 2, 3, … until a run has no n-th call any more: in
 //! the end the order is paid and half refunded, and KakaoPay moved the money once each way.
 //!
-//! Without `is_in_doubt` in `relay/rows.rs` (checked by setting it to false) the runs with a lost
+//! Without `unknown_for` in `relay/rows.rs` (checked by setting it to none) the runs with a lost
 //! answer or a dead worker never end: the next worker approves again, KakaoPay refuses with -702,
 //! and the order is never heard to be paid.
 

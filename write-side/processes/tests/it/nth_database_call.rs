@@ -25,7 +25,7 @@ use processes::WakeUp;
 use processes::gateway::PaymentGateway;
 use processes::reactions::{ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor};
 use processes::relay::deliver::Delivery;
-use processes::relay::{Carrier, Relay, RelayPolicy, Rows};
+use processes::relay::{Carrier, Keys, Relay, RelayPolicy, Rows};
 use service_kit::config::Secret;
 use service_kit::pools::{self, PoolSettings};
 use service_kit::shutdown::{self, ShutdownTrigger};
@@ -102,6 +102,7 @@ impl Shop {
             gateway: Arc::clone(&self.gateway),
             delivery: Delivery::new(orders.clone()),
             vault: vault.clone(),
+            keys: Keys::default(),
             retries: config.retries,
             clock: clock(),
         };

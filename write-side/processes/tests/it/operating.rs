@@ -3,6 +3,7 @@
 use contracts::events::OrderKind;
 use domain::order::OrderStatus;
 use processes::operator::{Intervention, Operator, OperatorError};
+use processes::relay::rows::RowClass;
 use uuid::Uuid;
 
 use crate::world::{World, clock, somebody};
@@ -21,7 +22,7 @@ async fn a_held_row_waits_until_it_is_released() {
     let operator = Operator::new(world.db.pool.clone());
     let (id, _) = only_row(&operator).await;
     operator.intervene(id, Intervention::Hold, &somebody()).await.unwrap();
-    assert!(world.rows("worker").claim(10).await.unwrap().is_empty());
+    assert!(world.rows("worker").claim(RowClass::Shopper, 10).await.unwrap().is_empty());
     assert_eq!(only_row(&operator).await.1, "held");
 
     operator.intervene(id, Intervention::Release, &somebody()).await.unwrap();

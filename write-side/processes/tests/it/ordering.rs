@@ -6,6 +6,7 @@
 use contracts::events::OrderKind;
 use domain::order::{OrderStatus, RefundStage};
 use kakaopay_sim::{Fault, FaultRule, FaultScript, Operation, When};
+use processes::relay::rows::RowClass;
 
 use crate::world::World;
 
@@ -23,15 +24,18 @@ async fn one_row_of_a_stream_at_a_time_and_the_oldest_first() {
     world.refund(order, 9_000).await;
     world.refund(order, 9_000).await;
     let rows = world.rows("one");
-    let first = rows.claim(10).await.unwrap();
+    let first = rows.claim(RowClass::Background, 10).await.unwrap();
     assert_eq!(first.len(), 1, "three are due, one is the oldest");
-    assert!(world.rows("two").claim(10).await.unwrap().is_empty(), "while it is under way");
+    assert!(
+        world.rows("two").claim(RowClass::Background, 10).await.unwrap().is_empty(),
+        "while it is under way"
+    );
     let refund = &first[0].payload["payment_cancel"]["refund_id"];
     assert_eq!(refund.as_str().unwrap(), refund_id.to_string());
 
     // A dead row holds back what comes after it: the amounts left depend on what became of it.
     rows.bury(&first[0], "test").await.unwrap();
-    assert!(rows.claim(10).await.unwrap().is_empty());
+    assert!(rows.claim(RowClass::Background, 10).await.unwrap().is_empty());
 
     world.execute("update outbox set state = 'unknown' where state = 'dead'").await;
     let worker = world.worker();

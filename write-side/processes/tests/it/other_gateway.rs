@@ -10,9 +10,9 @@ use contracts::events::{ApprovedAmount, OrderKind, PaymentMethod, RedirectUrls};
 use contracts::{Text, Won};
 use domain::order::OrderStatus;
 use processes::gateway::{
-    BillingSecret, BillingStanding, CancelRequest, Capabilities, ChargeRequest, Checkout,
-    CheckoutRequest, CompletionRequest, Decline, Doubt, GivenBack, NotSent, Outcome, Paid,
-    PaymentGateway, PaymentQuestion, PaymentState, Standing,
+    Admission, BillingSecret, BillingStanding, CancelRequest, Capabilities, ChargeRequest,
+    Checkout, CheckoutRequest, CompletionRequest, Decline, Doubt, GivenBack, NotSent, Outcome,
+    Paid, PaymentGateway, PaymentQuestion, PaymentState, Standing,
 };
 use service_kit::clock::BoxFuture;
 
@@ -167,6 +167,7 @@ impl PaymentGateway for TossLike {
     fn begin_checkout<'a>(
         &'a self,
         request: &'a CheckoutRequest,
+        _admission: Admission,
     ) -> BoxFuture<'a, Outcome<Checkout>> {
         Box::pin(async { self.open(request) })
     }
@@ -174,11 +175,16 @@ impl PaymentGateway for TossLike {
     fn complete_checkout<'a>(
         &'a self,
         request: &'a CompletionRequest,
+        _admission: Admission,
     ) -> BoxFuture<'a, Outcome<Paid>> {
         Box::pin(async { self.confirm(request) })
     }
 
-    fn charge<'a>(&'a self, _request: &'a ChargeRequest) -> BoxFuture<'a, Outcome<Paid>> {
+    fn charge<'a>(
+        &'a self,
+        _request: &'a ChargeRequest,
+        _admission: Admission,
+    ) -> BoxFuture<'a, Outcome<Paid>> {
         Box::pin(async { without_keys() })
     }
 
@@ -186,7 +192,11 @@ impl PaymentGateway for TossLike {
         Box::pin(async { self.standing(question) })
     }
 
-    fn cancel<'a>(&'a self, request: &'a CancelRequest) -> BoxFuture<'a, Outcome<GivenBack>> {
+    fn cancel<'a>(
+        &'a self,
+        request: &'a CancelRequest,
+        _admission: Admission,
+    ) -> BoxFuture<'a, Outcome<GivenBack>> {
         Box::pin(async { self.give_back(request) })
     }
 

@@ -7,6 +7,7 @@ use contracts::events::{DeclineClass, DifferenceKind, GatewayStep, OrderKind};
 use contracts::{OrderId, Text};
 use domain::order::{OrderCommand, OrderStatus};
 use kakaopay_sim::{Fault, FaultScript, Operation, When};
+use processes::gateway::Admission;
 use processes::operator::{OpenDifference, Operator};
 use processes::reconcile::{Compared, Pace, Reconciler, Span, Summary, Verdict};
 use service_kit::clock::ManualClock;
@@ -110,7 +111,7 @@ async fn given_back_elsewhere(world: &World, order_id: OrderId, amount: i64, bef
         tax_free: crate::world::won(0),
         refundable_before: crate::world::won(before),
     };
-    let given_back = world.gateway().cancel(&request).await;
+    let given_back = world.gateway().cancel(&request, Admission::pending()).await;
     assert_eq!(given_back.name(), "done");
 }
 

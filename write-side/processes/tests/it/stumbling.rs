@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use processes::gateway::{
-    BillingSecret, BillingStanding, CancelRequest, Capabilities, ChargeRequest, Checkout,
-    CheckoutRequest, CompletionRequest, Doubt, GivenBack, NotSent, Outcome, Paid, PaymentGateway,
-    PaymentQuestion, Standing,
+    Admission, BillingSecret, BillingStanding, CancelRequest, Capabilities, ChargeRequest,
+    Checkout, CheckoutRequest, CompletionRequest, Doubt, GivenBack, NotSent, Outcome, Paid,
+    PaymentGateway, PaymentQuestion, Standing,
 };
 use service_kit::clock::BoxFuture;
 use tokio::sync::Notify;
@@ -79,27 +79,37 @@ impl PaymentGateway for Stumbling {
     fn begin_checkout<'a>(
         &'a self,
         request: &'a CheckoutRequest,
+        admission: Admission,
     ) -> BoxFuture<'a, Outcome<Checkout>> {
-        Box::pin(self.pass(self.inner.begin_checkout(request)))
+        Box::pin(self.pass(self.inner.begin_checkout(request, admission)))
     }
 
     fn complete_checkout<'a>(
         &'a self,
         request: &'a CompletionRequest,
+        admission: Admission,
     ) -> BoxFuture<'a, Outcome<Paid>> {
-        Box::pin(self.pass(self.inner.complete_checkout(request)))
+        Box::pin(self.pass(self.inner.complete_checkout(request, admission)))
     }
 
-    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Outcome<Paid>> {
-        Box::pin(self.pass(self.inner.charge(request)))
+    fn charge<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+        admission: Admission,
+    ) -> BoxFuture<'a, Outcome<Paid>> {
+        Box::pin(self.pass(self.inner.charge(request, admission)))
     }
 
     fn look_up<'a>(&'a self, question: &'a PaymentQuestion) -> BoxFuture<'a, Outcome<Standing>> {
         Box::pin(self.pass(self.inner.look_up(question)))
     }
 
-    fn cancel<'a>(&'a self, request: &'a CancelRequest) -> BoxFuture<'a, Outcome<GivenBack>> {
-        Box::pin(self.pass(self.inner.cancel(request)))
+    fn cancel<'a>(
+        &'a self,
+        request: &'a CancelRequest,
+        admission: Admission,
+    ) -> BoxFuture<'a, Outcome<GivenBack>> {
+        Box::pin(self.pass(self.inner.cancel(request, admission)))
     }
 
     fn deactivate<'a>(&'a self, key: &'a BillingSecret) -> BoxFuture<'a, Outcome<()>> {

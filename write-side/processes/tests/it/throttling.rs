@@ -11,7 +11,7 @@ use contracts::{OrderId, Text, Won};
 use domain::effects::PaymentTerms;
 use kakaopay_sim::Operation;
 use processes::gateway::throttle::RatePolicy;
-use processes::gateway::{BillingSecret, ChargeRequest, CheckoutRequest, Outcome};
+use processes::gateway::{Admission, BillingSecret, ChargeRequest, CheckoutRequest, Outcome};
 use service_kit::clock::ManualClock;
 use service_kit::config::Secret;
 use testkit::eventually;
@@ -56,9 +56,9 @@ async fn a_throttled_charge_never_slows_a_checkout() {
     let gateway = processes::gateway(&world.config, &time.shared()).unwrap();
 
     // The sim knows no such key: that the call arrives is what counts.
-    gateway.charge(&charge(&world)).await;
+    gateway.charge(&charge(&world), Admission::pending()).await;
     let request = charge(&world);
-    let throttled = gateway.charge(&request);
+    let throttled = gateway.charge(&request, Admission::pending());
     let pages = async {
         eventually(PATIENCE, || async { (time.sleepers() == 1).then_some(()) }).await;
         for _ in 0..PAGES {
@@ -70,7 +70,7 @@ async fn a_throttled_charge_never_slows_a_checkout() {
                 quantity: 1,
                 correlation_id: Uuid::now_v7().to_string(),
             };
-            let opened = gateway.begin_checkout(&page).await;
+            let opened = gateway.begin_checkout(&page, Admission::pending()).await;
             assert!(matches!(opened, Outcome::Done(_)), "{opened:?}");
         }
         let ledger = world.sim.ledger();

@@ -20,9 +20,10 @@ use kakaopay_sim::{Charge, PayAction, SimConfig, SimHandle, Simulator};
 use processes::gateway::PaymentGateway;
 use processes::operator::By;
 use processes::relay::deliver::Delivery;
-use processes::relay::{Carrier, Drained, Relay, Rows};
-use processes::{WakeUp, WorkerConfig, WorkerError};
+use processes::relay::{Carrier, Drained, Keys, Relay, Rows};
+use processes::{QUEUE_PLANS, WakeUp, WorkerConfig, WorkerError};
 use service_kit::clock::{SharedClock, SystemClock};
+use service_kit::pools::{self, PoolSettings};
 use service_kit::shutdown::{self, ShutdownTrigger};
 use service_kit::vault::{MasterKey, Vault};
 use testkit::{TestDatabase, eventually};
@@ -110,8 +111,12 @@ impl World {
         Worker { task: tokio::spawn(relay.run(shutdown)), trigger }
     }
 
+    /// The outbox on connections whose statements are planned as the worker's are.
     pub(crate) fn rows(&self, owner: &str) -> Rows {
-        Rows::new(self.db.pool.clone(), owner.to_owned(), self.config.lease)
+        let settings = PoolSettings { size_max: 8, ..PoolSettings::named("rows") };
+        let url = &self.config.database_url;
+        let pool = pools::postgres_tuned(url, &settings, QUEUE_PLANS).unwrap();
+        Rows::new(pool, owner.to_owned(), self.config.lease)
     }
 
     pub(crate) fn carrier(&self, rows: Rows, gateway: Arc<dyn PaymentGateway>) -> Carrier {
@@ -121,6 +126,7 @@ impl World {
             delivery: Delivery::new(self.orders.clone()),
             vault: self.vault.clone(),
             retries: self.config.retries,
+            keys: Keys::default(),
             clock: clock(),
         }
     }
@@ -132,6 +138,13 @@ impl World {
 
     /// Places an order and asks to pay for it.
     pub(crate) async fn place(&self, kind: OrderKind, from_cart: bool) -> OrderId {
+        let order_id = self.place_only(kind, from_cart).await;
+        self.request_payment(order_id, kind).await;
+        order_id
+    }
+
+    /// Places an order.
+    pub(crate) async fn place_only(&self, kind: OrderKind, from_cart: bool) -> OrderId {
         let order_id = OrderId::new(Uuid::now_v7());
         let receiver = self
             .vault
@@ -148,7 +161,6 @@ impl World {
             at: clock().now(),
         };
         self.send(order_id, OrderCommand::PlaceOrder(Box::new(place))).await;
-        self.request_payment(order_id, kind).await;
         order_id
     }
 
@@ -383,6 +395,7 @@ fn config(database_url: &str, kakaopay: &str) -> WorkerConfig {
     .unwrap();
     config.retries.pause_min = Duration::from_millis(5);
     config.retries.pause_max = Duration::from_millis(50);
+    config.retries.refund_repeat_after = Duration::from_millis(50);
     config.retries.look_up_pause_min = Duration::from_millis(5);
     config.retries.look_up_pause_max = Duration::from_millis(50);
     config

@@ -1,16 +1,26 @@
-//! What happens to a row once it is known what came of it: written down, told, and taken out.
+//! What happens to a row once its outcome is known: stored, reported to the aggregate, and taken out.
 
-use contracts::{OrderId, seals};
+use contracts::{BillingKeyId, OrderId, Sealed, UserId, seals};
 use domain::Settlement;
 use domain::effects::PaymentTerms;
+use service_kit::vault::VaultError;
 
 use super::super::deliver::{Task, Told};
-use super::super::rows::{ClaimedRow, KeptKey, PutOff, RowError};
+use super::super::rows::{ClaimedRow, KeptKey, PutOff, RowError, WaitingState};
 use super::super::with_causes;
 use super::{Carrier, Next, STORE_TRIES_MAX, Stop, clipped};
 use crate::failpoints::{Point, reach};
 use crate::gateway::BillingSecret;
 use crate::metrics;
+
+/// How long a write is repeated while the database is unavailable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// [`STORE_TRIES_MAX`] times: what is lost is found out again.
+    Bounded,
+    /// For as long as the process lives: what is lost is lost for good.
+    UntilStored,
+}
 
 impl Carrier {
     pub(super) async fn settle(
@@ -20,16 +30,24 @@ impl Carrier {
         note: Option<String>,
         key: Option<KeptKey>,
     ) -> Result<(), Stop> {
-        // What the gateway answered is only in our hands here, and a recurring key would be lost
-        // with it.
+        // The gateway's answer stands in this task's memory alone, and a look-up holds no key.
+        let patience = match key.as_ref().and_then(|key| key.sealed.as_ref()) {
+            Some(_) => Patience::UntilStored,
+            None => Patience::Bounded,
+        };
         let store = || self.rows.store_outcome(task.row, &settlement, key.as_ref());
-        self.patiently(task.row, store).await?;
+        self.patiently(task.row, patience, store).await?;
         reach(Point::AfterOutcome).await;
         self.tell(task, settlement, note).await
     }
 
-    /// Writes into the row, again and again while the database is away for a moment.
-    pub(super) async fn patiently<F, W>(&self, row: &ClaimedRow, write: F) -> Result<(), RowError>
+    /// Writes into the row, and repeats the write while the database is unavailable.
+    pub(super) async fn patiently<F, W>(
+        &self,
+        row: &ClaimedRow,
+        patience: Patience,
+        write: F,
+    ) -> Result<(), RowError>
     where
         F: Fn() -> W,
         W: Future<Output = Result<(), RowError>>,
@@ -37,7 +55,9 @@ impl Carrier {
         let mut tries = 1;
         loop {
             match write().await {
-                Err(error @ RowError::Database(_)) if tries < STORE_TRIES_MAX => {
+                Err(error @ RowError::Database(_))
+                    if tries < STORE_TRIES_MAX || patience == Patience::UntilStored =>
+                {
                     tracing::warn!(outbox.id = %row.id, error = %with_causes(&error), "not stored yet");
                     self.clock.sleep(self.retries.pause(tries)).await;
                     tries += 1;
@@ -61,9 +81,15 @@ impl Carrier {
             Told::Later(why) => {
                 tracing::warn!(outbox.id = %row.id, order.id = %order, kind, why, "not told yet");
                 metrics::relay_put_off(kind, "deliver");
-                let pause = self.retries.pause(row.attempt);
+                let put_off = PutOff {
+                    state: WaitingState::Waiting,
+                    pause: self.retries.pause(row.attempt),
+                    is_counted: true,
+                    is_unsent: false,
+                    why: clipped(&why),
+                };
                 reach(Point::BeforePutOff).await;
-                self.rows.put_off(row, PutOff::Waiting, pause, true, &clipped(&why)).await?;
+                self.rows.put_off(row, &put_off).await?;
                 return Ok(());
             }
             Told::Refused(why) => return Err(Stop::Hopeless(why)),
@@ -83,11 +109,12 @@ impl Carrier {
         Ok(())
     }
 
-    /// The recurring key that goes with an approval: sealed, or known to be missing. KakaoPay tells
+    /// The recurring key that goes with an approval: sealed, or known to be missing. KakaoPay returns
     /// the key in the approval's answer alone (ops/decisions/0008-a-lost-approval-loses-the-key.md).
     /// Never fails: that money moved is recorded whatever becomes of the key.
     pub(super) async fn key_of(
         &self,
+        row: &ClaimedRow,
         order: OrderId,
         terms: &PaymentTerms,
         secret: Option<BillingSecret>,
@@ -98,23 +125,45 @@ impl Carrier {
             return None;
         };
         let user = terms.user_id;
-        let sealed = match secret {
-            None => Err("the answer that held it was lost".to_owned()),
-            Some(key) => {
-                let (stream, sid) = (seals::billing_key_stream(id), key.secret.expose().to_owned());
-                let sealed = self.vault.seal(user, &stream, seals::SID, &sid).await;
-                sealed.map(|sid| (sid, key.partner_user_id)).map_err(|error| with_causes(&error))
-            }
-        };
-        match sealed {
-            Ok(sealed) => {
+        let Some(key) = secret else {
+            // A worker that lost its lease stores its key, though not its outcome.
+            if matches!(self.rows.has_key(id).await, Ok(true)) {
                 *billing_key = Some(id);
-                Some(KeptKey { id, user, sealed: Some(sealed) })
+                return None;
             }
-            Err(why) => {
-                metrics::billing_key_missing();
-                tracing::error!(order.id = %order, billing_key.id = %id, why, "paid, but without key");
-                Some(KeptKey { id, user, sealed: None })
+            let why = "the answer that held it was lost";
+            return Some(missing(KeptKey { id, user, sealed: None }, order, why));
+        };
+        match self.sealed(row, (id, user), &key).await {
+            Ok(sid) => {
+                *billing_key = Some(id);
+                Some(KeptKey { id, user, sealed: Some((sid, key.partner_user_id)) })
+            }
+            Err(error) => {
+                let why = with_causes(&error);
+                Some(missing(KeptKey { id, user, sealed: None }, order, &why))
+            }
+        }
+    }
+
+    /// The key under its user's key, which is waited for while the database is unavailable.
+    async fn sealed(
+        &self,
+        row: &ClaimedRow,
+        (id, user): (BillingKeyId, UserId),
+        key: &BillingSecret,
+    ) -> Result<Sealed<String>, VaultError> {
+        let (stream, sid) = (seals::billing_key_stream(id), key.secret.expose().to_owned());
+        let mut tries = 1;
+        loop {
+            match self.vault.seal(user, &stream, seals::SID, &sid).await {
+                Err(error @ VaultError::Keys(_)) => {
+                    let error = with_causes(&error);
+                    tracing::warn!(outbox.id = %row.id, error, "recurring key not sealed yet");
+                    self.clock.sleep(self.retries.pause(tries)).await;
+                    tries += 1;
+                }
+                sealed => return sealed,
             }
         }
     }
@@ -125,6 +174,13 @@ impl Carrier {
         metrics::relay_died(kind_label(&row.kind));
         Ok(())
     }
+}
+
+/// Counts and logs that KakaoPay issued a key that this shop doesn't have.
+fn missing(key: KeptKey, order: OrderId, why: &str) -> KeptKey {
+    metrics::billing_key_missing();
+    tracing::error!(order.id = %order, billing_key.id = %key.id, why, "paid, but without key");
+    key
 }
 
 /// Closed set of labels, whatever a row may say.

@@ -9,11 +9,24 @@ fn now() -> DateTime<Utc> {
 }
 
 fn on_try(number: u32) -> Try {
-    Try { number, age: Duration::from_secs(1), now: now() }
+    Try {
+        number,
+        age: Duration::from_secs(1),
+        requested_at: now() - TimeDelta::seconds(1),
+        now: now(),
+        unknown_for: None,
+        sent_ago: None,
+        calls: 1,
+    }
 }
 
 fn late(age: Duration) -> Try {
-    Try { number: 50, age, now: now() }
+    Try { age, ..on_try(50) }
+}
+
+/// The outcome of an earlier call has been unknown for this long.
+fn unknown(unknown_for: Duration) -> Try {
+    Try { unknown_for: Some(unknown_for), sent_ago: Some(unknown_for), ..on_try(3) }
 }
 
 fn won(amount: i64) -> Won {
@@ -96,10 +109,73 @@ fn a_pending_payment_is_approved_again_while_its_page_lives() {
 }
 
 #[test]
-fn look_ups_end_and_the_operator_is_told() {
-    let next = |number| settlement(policy().after_approve_look_up(lost(), on_try(number)));
-    assert_eq!(next(11), "look up");
-    assert_eq!(next(12), "unresolved");
+fn unanswered_look_ups_go_on_for_a_day_however_many_they_are() {
+    let many = |hours| Try { number: 5_000, ..unknown(Duration::from_hours(hours)) };
+    let approval = |hours| settlement(policy().after_approve_look_up(lost(), many(hours)));
+    assert_eq!([approval(23), approval(24)], ["look up", "unresolved"]);
+    let refund =
+        |hours| settlement(policy().after_cancel_look_up(lost(), won(0), won(1), many(hours)));
+    assert_eq!([refund(23), refund(24)], ["look up", "unresolved"]);
+}
+
+/// F1: whatever follows an unknown call, and however old the row is.
+#[test]
+fn an_unknown_outcome_is_ended_by_no_later_call() {
+    let decline = || {
+        let code = Text::parse("-723").unwrap();
+        Decline { class: DeclineClass::Expired, code, text: String::new() }
+    };
+    let reasons = [
+        NotSent::BreakerOpen { retry_after: Duration::from_secs(9) },
+        NotSent::Busy,
+        NotSent::Connect("refused".to_owned()),
+        NotSent::NotNow("-9798".to_owned()),
+        NotSent::Stale { age: Duration::from_secs(11) },
+        NotSent::Unbuildable("no".to_owned()),
+    ];
+    for age in [Duration::from_secs(1), Duration::from_mins(15), Duration::from_hours(100)] {
+        let at = Try { age, ..unknown(Duration::from_secs(1)) };
+        for reason in &reasons {
+            let approve = policy().after_approve(Outcome::NotSent(reason.clone()), at);
+            assert!(matches!(approve, Next::LookUp { is_unsent: true, .. }), "{approve:?}");
+            let cancel = policy().after_cancel(Outcome::NotSent(reason.clone()), at);
+            assert!(matches!(cancel, Next::LookUp { is_unsent: true, .. }), "{cancel:?}");
+        }
+        let approve = policy().after_approve(Outcome::Declined(decline()), at);
+        assert!(matches!(approve, Next::LookUp { is_unsent: false, .. }), "{approve:?}");
+        let cancel = policy().after_cancel(Outcome::Declined(decline()), at);
+        assert!(matches!(cancel, Next::LookUp { is_unsent: false, .. }), "{cancel:?}");
+    }
+}
+
+/// F18: without the field the page's end was fifteen minutes from now, for ever.
+#[test]
+fn a_look_up_without_the_pages_opening_ends_all_the_same() {
+    let pending = || standing(PaymentState::Pending { opened_at: None }, 0);
+    let next = |minutes: i64| {
+        let requested_at = now() - TimeDelta::minutes(minutes);
+        let age = Duration::from_mins(minutes.unsigned_abs());
+        let at = Try { age, requested_at, ..unknown(age) };
+        settlement(policy().after_approve_look_up(pending(), at))
+    };
+    assert_eq!([next(14), next(15), next(17)], ["call now", "look up", "declined"]);
+}
+
+/// F4: the first call may still be under way, and a partial refund can happen twice.
+#[test]
+fn a_refund_is_repeated_only_after_the_first_call_is_over() {
+    let unchanged = || standing(PaymentState::Paid(paid()), 500);
+    let next = |sent_ago: Duration, calls| {
+        let at = Try { sent_ago: Some(sent_ago), calls, ..unknown(sent_ago) };
+        policy().after_cancel_look_up(unchanged(), won(500), won(700), at)
+    };
+    let early = next(Duration::from_secs(7), 1);
+    let Next::LookUp { pause, .. } = early else { panic!("{early:?}") };
+    assert_eq!(pause + Duration::from_secs(7), policy().refund_repeat_after);
+    let over = policy().refund_repeat_after;
+    assert_eq!(settlement(next(over, 1)), "call now");
+    assert_eq!(settlement(next(over, 5)), "call now", "the fifth repeat");
+    assert_eq!(settlement(next(over, 6)), "unresolved", "six calls, and nothing refunded");
 }
 
 #[test]
@@ -160,7 +236,8 @@ fn a_page_is_asked_for_three_times() {
 fn the_running_total_tells_what_became_of_a_refund() {
     let next = |given_back, number| {
         let found = standing(PaymentState::Paid(paid()), given_back);
-        settlement(policy().after_cancel_look_up(found, won(500), won(700), on_try(number)))
+        let at = Try { number, ..unknown(Duration::from_mins(1)) };
+        settlement(policy().after_cancel_look_up(found, won(500), won(700), at))
     };
     assert_eq!(next(500, 2), "call now", "nothing happened");
     assert_eq!(next(1_200, 2), "given_back", "it happened");

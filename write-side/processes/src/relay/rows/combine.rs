@@ -38,7 +38,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The statement: ids, owner, fences, and what else is written; returns the rows it met.
+    /// The statement: ids, owner, claims, and what else is written; returns the rows it met.
     const fn statement(self) -> &'static str {
         match self {
             Self::Request => include_str!("../sql/store_requests.sql"),
@@ -51,7 +51,7 @@ impl Kind {
 /// One write and who waits for it.
 struct Ticket {
     id: Uuid,
-    fence: i64,
+    claim: Uuid,
     value: Value,
     answer: oneshot::Sender<Result<(), RowError>>,
 }
@@ -77,14 +77,14 @@ impl Combiner {
     }
 
     /// Writes `value` into the row under its claim.
-    pub(super) async fn write(&self, id: Uuid, fence: i64, value: Value) -> Result<(), RowError> {
+    pub(super) async fn write(&self, id: Uuid, claim: Uuid, value: Value) -> Result<(), RowError> {
         let queue = self.queue.get_or_init(|| {
             let (sender, receiver) = mpsc::channel(QUEUE_MAX);
             tokio::spawn(self.writer.clone().run(receiver));
             sender
         });
         let (answer, answered) = oneshot::channel();
-        queue.send(Ticket { id, fence, value, answer }).await.map_err(RowError::other)?;
+        queue.send(Ticket { id, claim, value, answer }).await.map_err(RowError::other)?;
         answered.await.unwrap_or_else(|gone| Err(RowError::other(gone)))
     }
 }
@@ -125,13 +125,13 @@ impl Writer {
     /// The rows that were written; one that is missing had lost its claim.
     async fn write_many(&self, pack: &[Ticket]) -> Result<HashSet<Uuid>, RowError> {
         let ids: Vec<Uuid> = pack.iter().map(|ticket| ticket.id).collect();
-        let fences: Vec<i64> = pack.iter().map(|ticket| ticket.fence).collect();
+        let claims: Vec<Uuid> = pack.iter().map(|ticket| ticket.claim).collect();
         let json: Vec<&Value> = pack.iter().map(|ticket| &ticket.value).collect();
         let lease = millis(self.lease);
         let values: &[&(dyn ToSql + Sync)] = match self.kind {
-            Kind::Request => &[&ids, &self.owner, &fences, &json, &lease],
-            Kind::Outcome => &[&ids, &self.owner, &fences, &json],
-            Kind::Finish => &[&ids, &self.owner, &fences],
+            Kind::Request => &[&ids, &self.owner, &claims, &json, &lease],
+            Kind::Outcome => &[&ids, &self.owner, &claims, &json],
+            Kind::Finish => &[&ids, &self.owner, &claims],
         };
         let client = self.pool.get().await?;
         let sent = async {

@@ -11,28 +11,28 @@ use uuid::Uuid;
 
 /// The claims of one worker that are in hand; clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Held(Arc<Mutex<HashMap<Uuid, i64>>>);
+pub(super) struct Held(Arc<Mutex<HashMap<Uuid, Uuid>>>);
 
 /// A claim in hand, until it is dropped.
 pub struct Hold {
     held: Held,
     id: Uuid,
-    fence: i64,
+    claim: Uuid,
 }
 
 impl Held {
-    /// Takes the claim on row `id` with `fence` in hand.
-    pub(super) fn take(&self, id: Uuid, fence: i64) -> Hold {
-        self.lock().insert(id, fence);
-        Hold { held: self.clone(), id, fence }
+    /// Registers `claim` on row `id` as held.
+    pub(super) fn take(&self, id: Uuid, claim: Uuid) -> Hold {
+        self.lock().insert(id, claim);
+        Hold { held: self.clone(), id, claim }
     }
 
-    /// Rows and fences of all claims in hand, side by side.
-    pub(super) fn claims(&self) -> (Vec<Uuid>, Vec<i64>) {
-        self.lock().iter().map(|(id, fence)| (*id, *fence)).unzip()
+    /// Rows and claims that are held, side by side.
+    pub(super) fn claims(&self) -> (Vec<Uuid>, Vec<Uuid>) {
+        self.lock().iter().map(|(id, claim)| (*id, *claim)).unzip()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, i64>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Uuid>> {
         // Every change is a single insert or remove, so a panic elsewhere leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,7 +42,7 @@ impl Drop for Hold {
     fn drop(&mut self) {
         let mut claims = self.held.lock();
         // We may have claimed the row once more before the older claim was let go of.
-        if claims.get(&self.id) == Some(&self.fence) {
+        if claims.get(&self.id) == Some(&self.claim) {
             claims.remove(&self.id);
         }
     }
@@ -50,7 +50,7 @@ impl Drop for Hold {
 
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hold({}, fence {})", self.id, self.fence)
+        write!(f, "Hold({}, claim {})", self.id, self.claim)
     }
 }
 
@@ -60,11 +60,12 @@ mod tests {
 
     #[test]
     fn an_older_claim_takes_no_newer_one_along() {
-        let (held, row) = (Held::default(), Uuid::from_u128(1));
-        let older = held.take(row, 1);
-        let newer = held.take(row, 2);
+        let held = Held::default();
+        let [row, first, second] = [1, 2, 3].map(Uuid::from_u128);
+        let older = held.take(row, first);
+        let newer = held.take(row, second);
         drop(older);
-        assert_eq!(held.claims(), (vec![row], vec![2]));
+        assert_eq!(held.claims(), (vec![row], vec![second]));
         drop(newer);
         assert_eq!(held.claims(), (vec![], vec![]));
     }

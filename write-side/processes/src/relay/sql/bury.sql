@@ -2,4 +2,4 @@
 update outbox
 set    state = 'dead', last_error = $4, lease_owner = null, lease_until = null,
        updated_at = clock_timestamp()
-where  id = $1 and lease_owner = $2 and fence = $3 and lease_until is not null
+where  id = $1 and lease_owner = $2 and claim = $3 and lease_until is not null

@@ -1,2 +1,2 @@
 -- Carried out and told: the rows leave the outbox. Returns those whose claim still stood.
-select outbox_finish($2, $1, $3)
+select outbox_reported($2, $1, $3)
