@@ -4,16 +4,21 @@
 //! With `unknown` taken from the state that a row comes from, as it was (seen so), each of the first
 //! two tests ends with money moved at the gateway and nothing of it in the log.
 
+use processes::operator::{Intervention, Operator};
 use processes::relay::rows::RowClass;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use contracts::OrderId;
 use contracts::events::OrderKind;
 use domain::order::RefundStage;
 use kakaopay_sim::{Fault, FaultRule, FaultScript, Operation, When};
+use service_kit::clock::{BoxFuture, Clock};
 use testkit::eventually;
 
-use crate::world::{PATIENCE, World};
+use crate::world::{PATIENCE, World, clock};
 
 /// The first call is carried out after the relay has given it up; every later call is certainly not
 /// sent, for longer than an unsent effect is tried.
@@ -107,8 +112,6 @@ async fn a_refund_refused_without_a_reason_is_not_asked_for_without_end() {
 /// What an operator does about a row whose outcome is unknown leaves it unknown.
 #[tokio::test(flavor = "multi_thread")]
 async fn holding_and_releasing_a_row_keeps_its_outcome_unknown() {
-    use processes::operator::{Intervention, Operator};
-
     let world = impatient_world().await;
     let worker = world.worker();
     let order = world.place(OrderKind::OneOff, false).await;
@@ -140,5 +143,63 @@ async fn holding_and_releasing_a_row_keeps_its_outcome_unknown() {
     let worker = world.worker();
     world.is_paid_once(order).await;
     assert_eq!(world.sim.ledger().calls(Operation::Approve).arrived, 1, "never called twice");
+    worker.stop().await.unwrap();
+}
+
+/// Each reading of one of its clocks is so much later than the one before.
+#[derive(Debug)]
+struct Leaping {
+    wall: TimeDelta,
+    monotonic: Duration,
+    readings: AtomicU32,
+}
+
+impl Clock for Leaping {
+    fn now(&self) -> DateTime<Utc> {
+        let readings = self.readings.fetch_add(1, Ordering::Relaxed);
+        clock().now() + self.wall * i32::try_from(readings).unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.monotonic * self.readings.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn sleep(&self, _pause: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// F4: a worker that stood still between storing a request and sending it, by either clock, may have
+/// lost the row to another one. Without the comparison in `relay/carry.rs` (seen so) it sends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waited_too_long_is_not_sent() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, false).await;
+    world.pay(order).await;
+    world.is_paid_once(order).await;
+    world.is_idle().await;
+    worker.stop().await.unwrap();
+    world.refund(order, 5_000).await;
+    for (wall, monotonic) in [(11, 0), (0, 11)] {
+        let time = Leaping {
+            wall: TimeDelta::seconds(wall),
+            monotonic: Duration::from_secs(monotonic),
+            readings: AtomicU32::new(0),
+        };
+        let rows = world.rows("stood-still");
+        let row = rows.claim(RowClass::Background, 1).await.unwrap().remove(0);
+        let mut carrier = world.carrier(rows, world.gateway());
+        carrier.clock = Arc::new(time);
+        carrier.carry(row).await;
+        assert_eq!(world.sim.ledger().calls(Operation::Cancel).arrived, 0);
+        let certain = "select count(*) from outbox
+                       where state = 'waiting' and unknown_since is null and request is null
+                         and calls = 0 and attempt = 0";
+        assert_eq!(world.number(certain).await, 1, "certainly not sent");
+        world.execute("update outbox set not_before = clock_timestamp()").await;
+    }
+    let worker = world.worker();
+    refunded(&world, order).await;
     worker.stop().await.unwrap();
 }
