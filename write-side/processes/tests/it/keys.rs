@@ -1,18 +1,15 @@
 //! A recurring key stands in one answer and nowhere else: it is held until it is stored.
 
+use std::time::Duration;
+
 use contracts::events::OrderKind;
 use domain::order::OrderStatus;
 use testkit::eventually;
 
 use crate::world::{PATIENCE, World};
 
-/// F11: with five tries (seen so) the key of an outage of more than some seconds is lost.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_held_until_the_database_takes_it() {
-    let world = World::new().await;
-    let worker = world.worker();
-    let order = world.place(OrderKind::Subscription, false).await;
-    world.page_of(order).await;
+/// As on a database that is unavailable, for keys alone.
+async fn refuse_keys(world: &World) {
     // A sequence counts although the transaction that drew from it is rolled back.
     world
         .execute(
@@ -26,12 +23,26 @@ async fn a_key_is_held_until_the_database_takes_it() {
                for each row execute function refuse_key()",
         )
         .await;
-    world.pay(order).await;
+}
+
+async fn keys_are_refused(world: &World, times: i64) {
     eventually(PATIENCE, || async {
         let refused = world.number("select last_value from refused_keys").await;
-        (12 <= refused).then_some(())
+        (times <= refused).then_some(())
     })
     .await;
+}
+
+/// F11: with five tries (seen so) the key of an outage of more than some seconds is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_held_until_the_database_takes_it() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.page_of(order).await;
+    refuse_keys(&world).await;
+    world.pay(order).await;
+    keys_are_refused(&world, 12).await;
     world.execute("drop trigger refuse on billing_keys").await;
     let paid = world.becomes(order, OrderStatus::Paid).await;
     let approval = paid.payment().and_then(|attempt| attempt.stage.approval()).unwrap();
@@ -39,4 +50,29 @@ async fn a_key_is_held_until_the_database_takes_it() {
     let kept = "select count(*) from billing_keys where state = 'active'";
     assert_eq!(world.number(kept).await, 1);
     worker.stop().await.unwrap();
+}
+
+/// Without `drain_for_keys` in `relay.rs` (seen so) the worker ends after its usual time to drain, and
+/// the key with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_drains_waits_for_a_key_to_be_stored() {
+    let mut world = World::new().await;
+    world.config.gateway.connect_timeout = Duration::from_millis(100);
+    world.config.gateway.call_timeout = Duration::from_millis(200);
+    world.config.relay.drain = Duration::from_millis(2_500);
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.page_of(order).await;
+    refuse_keys(&world).await;
+    world.pay(order).await;
+    keys_are_refused(&world, 1).await;
+    let ended = tokio::spawn(worker.stop());
+    // Tries are at most 100 ms apart, so this is past the usual time to drain.
+    let before = world.number("select last_value from refused_keys").await;
+    keys_are_refused(&world, before + 100).await;
+    assert!(!ended.is_finished());
+    world.execute("drop trigger refuse on billing_keys").await;
+    ended.await.unwrap().unwrap();
+    let kept = "select count(*) from billing_keys where state = 'active'";
+    assert_eq!(world.number(kept).await, 1);
 }
