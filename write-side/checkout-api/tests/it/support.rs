@@ -42,6 +42,10 @@ impl Clock for NoLongPauses {
         SystemClock.now()
     }
 
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic()
+    }
+
     fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {
         if pause < Duration::from_secs(1) {
             return SystemClock.sleep(pause);
