@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,7 +23,8 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// The current instant in UTC.
     fn now(&self) -> DateTime<Utc>;
 
-    /// The time since some fixed origin. Never goes back, whatever the current instant is set to.
+    /// Time since an origin of this clock's own. It never goes back and doesn't jump when the wall
+    /// clock is set, so the difference between two readings is the time that passed.
     fn monotonic(&self) -> Duration;
 
     /// Ends once `pause` has passed on this clock.
@@ -48,8 +49,9 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        ORIGIN.get_or_init(Instant::now).elapsed()
+        /// All handles share one origin, so readings of two of them may be compared.
+        static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        ORIGIN.elapsed()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
@@ -61,26 +63,36 @@ impl Clock for SystemClock {
 /// A clock that stands still until it is told to move. Clones show the same time.
 #[derive(Debug, Clone)]
 pub struct ManualClock {
-    time: Arc<watch::Sender<DateTime<Utc>>>,
-    /// What [`ManualClock::advance`] has added up to.
-    elapsed: Arc<Mutex<Duration>>,
+    time: Arc<watch::Sender<Reading>>,
+}
+
+/// What a [`ManualClock`] shows on its two faces.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    wall: DateTime<Utc>,
+    /// Moved by `advance` alone.
+    passed: Duration,
 }
 
 impl ManualClock {
     /// A clock that shows `start` until it is moved.
     pub fn at(start: DateTime<Utc>) -> Self {
-        Self { time: Arc::new(watch::Sender::new(start)), elapsed: Arc::default() }
+        let reading = Reading { wall: start, passed: Duration::ZERO };
+        Self { time: Arc::new(watch::Sender::new(reading)) }
     }
 
     /// Moves the clock forward and wakes every sleeper whose pause is over by then.
     pub fn advance(&self, by: Duration) {
-        *self.elapsed.lock().unwrap_or_else(PoisonError::into_inner) += by;
-        self.time.send_modify(|now| *now = later(*now, by));
+        self.time.send_modify(|reading| {
+            reading.wall = later(reading.wall, by);
+            reading.passed = reading.passed.saturating_add(by);
+        });
     }
 
     /// Puts the clock at `instant`, even backwards: sleepers wake only if their end has come.
+    /// `monotonic` doesn't move, as when an operator sets the wall clock of a machine.
     pub fn set(&self, instant: DateTime<Utc>) {
-        self.time.send_replace(instant);
+        self.time.send_modify(|reading| reading.wall = instant);
     }
 
     /// How many are asleep on this clock; lets a test wait until the code under test pauses.
@@ -96,20 +108,20 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
-        *self.time.borrow()
+        self.time.borrow().wall
     }
 
     fn monotonic(&self) -> Duration {
-        *self.elapsed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.time.borrow().passed
     }
 
     fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {
         // Subscribed here and not at the first poll, so that an `advance` in between counts.
         let mut time = self.time.subscribe();
-        let end = later(*time.borrow(), pause);
+        let end = later(time.borrow().wall, pause);
         Box::pin(async move {
             // The sender lives in `self`, which this future borrows, so the wait cannot fail.
-            drop(time.wait_for(|now| end <= *now).await);
+            drop(time.wait_for(|reading| end <= reading.wall).await);
         })
     }
 }
@@ -157,6 +169,25 @@ mod tests {
         let shared = clock.shared();
         clock.advance(Duration::from_secs(5));
         assert_eq!(shared.now(), noon() + TimeDelta::seconds(5));
+    }
+
+    #[test]
+    fn monotonic_time_is_moved_by_advance_and_not_by_set() {
+        let clock = ManualClock::at(noon());
+        let start = clock.monotonic();
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(clock.monotonic().checked_sub(start), Some(Duration::from_secs(5)));
+
+        clock.set(noon() - TimeDelta::hours(1));
+        clock.set(noon() + TimeDelta::hours(1));
+        assert_eq!(clock.monotonic().checked_sub(start), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn monotonic_time_of_the_machine_never_goes_back() {
+        let first = SystemClock.monotonic();
+        let second = SystemClock::shared().monotonic();
+        assert!(first <= second, "two handles share one origin");
     }
 
     #[tokio::test]
