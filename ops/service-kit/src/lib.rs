@@ -7,6 +7,7 @@
 mod allocator;
 pub mod batch;
 pub mod clock;
+pub mod clock_source;
 pub mod config;
 pub mod digest;
 pub mod http;

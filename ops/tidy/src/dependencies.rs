@@ -68,7 +68,7 @@ const RULES: [Rule; 10] = [
         what_faces_people_calls_no_gateway,
         "checkout-api and operator say what is to be done; only processes calls the gateway",
     ),
-    (scheduler_is_contained, "tokio-cron-scheduler belongs to processes"),
+    (scheduler_is_contained, "croner belongs to processes"),
     (test_crates_stay_in_tests, "testkit and kakaopay-sim are for tests, shop and load-tests"),
 ];
 
@@ -162,7 +162,7 @@ fn what_faces_people_calls_no_gateway(edge: &Edge) -> bool {
 }
 
 fn scheduler_is_contained(edge: &Edge) -> bool {
-    !edge.is_to(&["tokio-cron-scheduler"]) || edge.is_from(&["processes"])
+    !edge.is_to(&["croner"]) || edge.is_from(&["processes"])
 }
 
 fn test_crates_stay_in_tests(edge: &Edge) -> bool {
@@ -203,7 +203,7 @@ mod tests {
             ("read-side/storefront-api", "reqwest"),
             ("projections", "write-side/event-store"),
             ("projections", "read-side/storefront-api"),
-            ("projections", "tokio-cron-scheduler"),
+            ("projections", "croner"),
             ("schema/event-feed", "write-side/event-store"),
             ("schema/migrator", "projections"),
             ("ops/service-kit", "schema/migrator"),
@@ -236,7 +236,7 @@ mod tests {
             ("write-side/checkout-api", "reqwest"),
             ("write-side/event-store", "sqlx"),
             ("write-side/event-store", "postgres-es"),
-            ("write-side/processes", "tokio-cron-scheduler"),
+            ("write-side/processes", "croner"),
             ("write-side/processes", "write-side/operator"),
             ("write-side/checkout-api", "write-side/operator"),
             ("write-side/domain", "cqrs-es"),

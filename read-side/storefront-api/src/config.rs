@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings};
 use service_kit::telemetry::LogFormat;
 
@@ -32,6 +33,9 @@ pub struct StorefrontConfig {
     pub cache: Switch,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `CLOCK_FILE`, with `CLOCK_SETTABLE=1`: a file of seconds by which the clock is moved. Development
+    /// only; the machine's clock when unset.
+    pub clock: ClockSource,
 }
 
 impl StorefrontConfig {
@@ -56,6 +60,7 @@ impl StorefrontConfig {
             )?,
             cache: settings.parsed("STOREFRONT_CACHE", Switch::On)?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            clock: ClockSource::load(&settings)?,
         })
     }
 }

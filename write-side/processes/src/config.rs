@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings};
 use service_kit::telemetry::LogFormat;
 use url::Url;
@@ -73,6 +74,9 @@ pub struct WorkerConfig {
     pub lease: Duration,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `CLOCK_FILE`, with `CLOCK_SETTABLE=1`: a file of seconds by which the clock is moved. Development
+    /// only; the machine's clock when unset.
+    pub clock: ClockSource,
 }
 
 /// Time-outs and limits of the calls to the gateway.
@@ -152,6 +156,7 @@ impl WorkerConfig {
             },
             lease: millis(&settings, "RELAY_LEASE_MS", Duration::from_secs(10))?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            clock: ClockSource::load(&settings)?,
         };
         config.check()?;
         Ok(config)

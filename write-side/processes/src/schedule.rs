@@ -10,18 +10,21 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::{Actor, Metadata, OrderId};
+use croner::errors::CronError;
 use deadpool_postgres::Pool;
 use domain::order::{Order, OrderCommand, OrderStatus};
 use event_store::{CommandContext, Executor, PgEventStore};
 use service_kit::clock::SharedClock;
 use service_kit::shutdown::Shutdown;
-use tokio::sync::Mutex;
-use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use uuid::Uuid;
 
 use crate::metrics;
 use crate::reconcile::{Reconciler, Span};
 use crate::relay::with_causes;
+
+pub mod line;
+
+use line::Line;
 
 /// Every minute: unpaid orders whose time is over.
 const EXPIRE_ORDERS: &str = "0 * * * * *";
@@ -202,30 +205,21 @@ const fn is_over(status: OrderStatus) -> bool {
 ///
 /// # Errors
 /// The table cannot be read, which only a wrong line in this file causes.
-pub async fn run(
-    jobs: Jobs,
-    reconciler: Reconciler,
-    shutdown: Shutdown,
-) -> Result<(), JobSchedulerError> {
-    let mut scheduler = JobScheduler::new().await?;
-    let expiring = jobs.clone();
-    add(&scheduler, "expire_orders", EXPIRE_ORDERS, move || {
-        let jobs = expiring.clone();
+pub async fn run(jobs: Jobs, reconciler: Reconciler, shutdown: Shutdown) -> Result<(), CronError> {
+    let line = |name, when| Line::read(name, when, Arc::clone(&jobs.clock), shutdown.clone());
+    let expire = || {
+        let jobs = jobs.clone();
         async move { jobs.expire_orders().await }
-    })
-    .await?;
-    add(&scheduler, "clean_up", CLEAN_UP, move || {
+    };
+    let clean_up = || {
         let jobs = jobs.clone();
         async move { jobs.clean_up().await }
-    })
-    .await?;
-    let looking_up = reconciler.clone();
-    add(&scheduler, "look_up_pending", LOOK_UP_PENDING, move || {
-        let reconciler = looking_up.clone();
+    };
+    let look_up = || {
+        let reconciler = reconciler.clone();
         async move { reconciler.look_up_pending().await.map_err(JobError::new) }
-    })
-    .await?;
-    add(&scheduler, "compare_sample", COMPARE_SAMPLE, move || {
+    };
+    let compare = || {
         let reconciler = reconciler.clone();
         async move {
             let to = reconciler.clock.now();
@@ -233,38 +227,14 @@ pub async fn run(
             let compared = reconciler.compare_sample(span, SAMPLE_MAX).await;
             compared.map(|summary| summary.total()).map_err(JobError::new)
         }
-    })
-    .await?;
-    scheduler.start().await?;
-    shutdown.requested().await;
-    scheduler.shutdown().await?;
+    };
+    tokio::join!(
+        line("expire_orders", EXPIRE_ORDERS)?.run(expire),
+        line("clean_up", CLEAN_UP)?.run(clean_up),
+        line("look_up_pending", LOOK_UP_PENDING)?.run(look_up),
+        line("compare_sample", COMPARE_SAMPLE)?.run(compare),
+    );
     tracing::info!("schedule stopped");
-    Ok(())
-}
-
-/// Adds one line. A run that takes longer than its period lets the next one pass.
-async fn add<F, R>(
-    scheduler: &JobScheduler,
-    name: &'static str,
-    when: &'static str,
-    work: F,
-) -> Result<(), JobSchedulerError>
-where
-    F: Fn() -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = Result<u64, JobError>> + Send + 'static,
-{
-    let running = Arc::new(Mutex::new(()));
-    let job = Job::new_async(when, move |_id, _scheduler| {
-        let (running, work) = (Arc::clone(&running), work.clone());
-        Box::pin(async move {
-            let Ok(_alone) = running.try_lock() else {
-                tracing::warn!(job = name, "still running; this time passes");
-                return;
-            };
-            run_once(name, work()).await;
-        })
-    })?;
-    scheduler.add(job).await?;
     Ok(())
 }
 
