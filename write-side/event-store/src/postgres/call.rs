@@ -31,6 +31,9 @@ const RECEIPT_REUSED: &str = "PV003";
 pub(super) enum Failure {
     /// The database said no, and nothing was written.
     Refused(AppendError),
+    /// Rolled back because it met another transaction: nothing was written, and nothing is known of
+    /// the stream. To be decided again, as after a conflict.
+    RolledBack,
     /// There was no connection to send it on: nothing was written.
     NotSent(StoreError),
     /// Sent, and no answer: it may or may not have been committed.
@@ -197,6 +200,10 @@ pub(super) fn failure(client: Client, error: tokio_postgres::Error) -> Failure {
     if let Some(refusal) = refusal(said) {
         return Failure::Refused(refusal);
     }
+    if [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE].contains(said.code())
+    {
+        return Failure::RolledBack;
+    }
     // A server that is told to stop may have committed already and only not said so.
     if said.code().code().starts_with("57P") || said.code().code().starts_with("08") {
         drop(Object::take(client));
@@ -215,12 +222,6 @@ fn refusal(said: &DbError) -> Option<AppendError> {
             name: said.detail().unwrap_or_default().to_owned(),
         }),
         RECEIPT_REUSED => Some(AppendError::KeyReused),
-        // Rolled back because it met another transaction: to be decided again, as after a conflict.
-        code if code == SqlState::T_R_DEADLOCK_DETECTED.code()
-            || code == SqlState::T_R_SERIALIZATION_FAILURE.code() =>
-        {
-            Some(AppendError::Conflict)
-        }
         // Cancelled before its commit, by the statement's own time limit.
         code if code == SqlState::QUERY_CANCELED.code() => {
             Some(AppendError::Store(StoreError::Unavailable(Box::new(Overtime))))
