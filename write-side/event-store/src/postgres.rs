@@ -15,7 +15,6 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use contracts::{DecodeError, decode};
 use cqrs_es::persist::{PersistedEventRepository as _, PersistenceError};
 use deadpool_postgres::Pool;
@@ -151,14 +150,15 @@ impl PgEventStore {
         id.parse().map(Some).map_err(database)
     }
 
-    /// Removes receipts that expired before `now`, at most `limit` of them; returns how many.
+    /// Removes receipts whose time is over by the database's clock, which set it, at most `limit` of
+    /// them; returns how many.
     ///
     /// # Errors
     /// The store is away.
-    pub async fn forget_receipts(&self, now: DateTime<Utc>, limit: u32) -> Result<u64, StoreError> {
+    pub async fn forget_receipts(&self, limit: u32) -> Result<u64, StoreError> {
         let client = call::client(self.0.single.pool()).await?;
         let statement = include_str!("postgres/forget_receipts.sql");
-        client.execute(statement, &[&now, &i64::from(limit)]).await.map_err(database)
+        client.execute(statement, &[&i64::from(limit)]).await.map_err(database)
     }
 
     pub(crate) fn repository(&self) -> &PostgresEventRepository {
