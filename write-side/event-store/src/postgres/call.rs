@@ -1,4 +1,5 @@
-//! One call of `append_events`, and what its failure means: refused, not sent, or lost on the way.
+//! One call of `append_events_after`, and what its failure means: refused, rolled back, not sent, or
+//! lost on the way.
 
 use std::time::Duration;
 
@@ -21,12 +22,12 @@ use super::json_text::JsonText;
 /// time that a server lets requests finish in (`service_kit::http::DRAIN_WAIT_MAX`).
 pub(super) const ANSWER_WAIT_MAX: Duration = Duration::from_secs(7);
 
-/// SQLSTATEs of our schema; `V001__event_log.sql` raises them.
+/// SQLSTATEs of our schema; `V001__event_log.sql` lists them.
 const VERSION_CONFLICT: &str = "PV001";
 const NAME_TAKEN: &str = "PV002";
 const RECEIPT_REUSED: &str = "PV003";
 
-/// Why a call of `append_events` did not succeed.
+/// Why a call of `append_events_after` or `append_pack_after` did not succeed.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The database said no, and nothing was written.
@@ -68,11 +69,12 @@ async fn send(client: &Client, append: &Append) -> Result<Row, tokio_postgres::E
     let claims = Claims::of(append);
     let receipt = append.receipt.as_ref();
     let keep_for = receipt.map(|r| signed(r.keep_for.as_secs()));
-    let parameters: [&(dyn ToSql + Sync); 22] = [
+    let parameters: [&(dyn ToSql + Sync); 23] = [
         &append.command_id,
         &append.aggregate_type,
         &append.aggregate_id.to_string(),
         &signed(append.expected_version),
+        &append.predecessor,
         &event_types,
         &event_versions,
         &payloads,
