@@ -5,7 +5,7 @@
 //! - cold: the executor without a cache; each command loads its stream first.
 //! - warm: the executor with every stream in its cache.
 //! - postgres-es: the same aggregate through `CqrsFramework` and its own event store.
-//! - pgbench: calls `append_events` directly with prepared statements, a new stream each time.
+//! - pgbench: calls `append_events_after` directly with prepared statements, a new stream each time.
 
 mod contenders;
 mod meter;

@@ -13,7 +13,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
-    /// Commands per second: ours cold and warm, postgres-es, and pgbench calling `append_events`.
+    /// Commands per second: ours cold and warm, postgres-es, and pgbench calling `append_events_after`.
     Append(bench::append::Arguments),
     /// Added time of a checkout's approval over the gateway's own, at 100 and 2,000 shoppers.
     Approve(bench::approve::Arguments),

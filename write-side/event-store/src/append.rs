@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use contracts::{Claim, Position};
+use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -17,6 +18,10 @@ pub struct Append {
     pub aggregate_id: Uuid,
     /// Events the stream must hold; the first new one gets the next number.
     pub expected_version: u64,
+    /// The command of the event at that version, as the state that was decided on has it: a stream
+    /// that holds another event there is at another version, whatever its number. `None` checks the
+    /// number alone.
+    pub predecessor: Option<Uuid>,
     /// In order. Empty when the command changes nothing.
     pub events: Vec<NewEvent>,
     /// `contracts::Metadata` as JSON text, stored with every event.
@@ -77,6 +82,16 @@ pub struct Receipt {
     pub keep_for: Duration,
     /// The answer that a repetition gets.
     pub result: Value,
+}
+
+/// What identifies an event for ever. A position alone does not: a log that was set back hands its
+/// positions out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct EventIdentity {
+    /// Its place in the log.
+    pub position: Position,
+    /// The append that wrote it.
+    pub command_id: Uuid,
 }
 
 /// What an append came to.

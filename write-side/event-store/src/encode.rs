@@ -7,12 +7,13 @@ use uuid::Uuid;
 use crate::append::{Append, NewEvent, OutboxRow, Receipt, outbox_id};
 
 /// Encodes `events`, decided at `version` from the state `state`, and moves `state` past them.
+/// `predecessor` is the command of the last event in `state`.
 ///
 /// # Errors
 /// [`DecodeError`] when an event has no JSON form, which no event of ours lacks.
 pub(crate) fn append_of<A: EventSourced>(
     id: Uuid,
-    version: u64,
+    (version, predecessor): (u64, Option<Uuid>),
     state: &mut A,
     events: &[A::Body],
     metadata: &Metadata,
@@ -39,6 +40,7 @@ pub(crate) fn append_of<A: EventSourced>(
         aggregate_type: A::TYPE,
         aggregate_id: id,
         expected_version: version,
+        predecessor,
         events: encoded,
         metadata: json_text("metadata", metadata)?,
         correlation_id: metadata.correlation_id.clone(),

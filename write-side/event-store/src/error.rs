@@ -33,6 +33,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether a stored event is the reason: this build cannot read it, or the log holds what nothing
+    /// of ours writes. Trying again ends in the same way.
+    ///
+    /// False for everything the database refuses (a full disk, a server that became read-only, a
+    /// missing right or function during a deployment): that passes, so the work is to be done later.
+    pub const fn is_undecodable(&self) -> bool {
+        matches!(self, Self::Decode(_) | Self::Corrupt { .. })
+    }
+
     /// Whether trying again later may help without anybody changing anything.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::OutcomeUnknown)

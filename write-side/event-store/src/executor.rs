@@ -1,10 +1,12 @@
 //! Carries a command: load, decide, append, and again when somebody else was quicker.
 //!
 //! Whatever is answered was checked against the log: a cached state may be old, so what it refuses
-//! or finds unnecessary is decided once more on a fresh one, and what it decides is checked by the
-//! version at commit. A stale entry costs one retry and nothing else. A caller who knows that it is
-//! stale spares the try. What the log has beyond the entry is read, not the whole history; after a
-//! conflict nothing remembered counts any more.
+//! or finds unnecessary is decided once more on a fresh one, and what it decides is checked at commit,
+//! by its version and by the command of its last event. A stale entry costs one retry and nothing
+//! else. A caller who knows that it is stale spares the try. What the log has beyond the entry is
+//! read, not the whole history, and only where the log holds the entry's last event: one that was set
+//! back (a failover to a copy that lacks events, a restore) may have grown past it with other events,
+//! and then the history is read from its beginning.
 //!
 //! The work runs in a task of its own: a caller that goes away does not stop what was accepted.
 
@@ -22,11 +24,11 @@ use service_kit::clock::{Clock as _, SystemClock};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::append::{Outcome, Receipt, StoredReceipt};
+use crate::append::{EventIdentity, Outcome, Receipt, StoredReceipt};
 use crate::encode::append_of;
 use crate::error::{AppendError, DispatchError, StoreError};
-use crate::metrics::{CONFLICTS, DISPATCH_SECONDS, REPLAYS, RETRIES};
-use crate::store::Store;
+use crate::metrics::{CONFLICTS, DISPATCH_SECONDS, MEMORIES_REFUTED, REPLAYS, RETRIES};
+use crate::store::{History, Store};
 
 mod context;
 
@@ -59,6 +61,8 @@ pub struct Loaded<A> {
     pub state: A,
     /// How many events it has.
     pub version: u64,
+    /// The last of them, by which the log is known to hold this state.
+    pub last: Option<EventIdentity>,
 }
 
 /// What a command did.
@@ -155,8 +159,9 @@ impl<A: EventSourced> Executor<A> {
         Ok(Loaded::clone(&loaded))
     }
 
-    /// The aggregate at `version` or later, without asking the log when this process remembers one
-    /// that is recent enough. For facts that stay as they are from that version on.
+    /// The aggregate as the log has it now, at `version` or later. What this process remembers is
+    /// proven and completed by one short read that is shared with others; only what it does not
+    /// remember is loaded. Earlier than `version` only when the log was set back.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -165,38 +170,58 @@ impl<A: EventSourced> Executor<A> {
         id: Uuid,
         version: u64,
     ) -> Result<Arc<Loaded<A>>, StoreError> {
-        match self.0.recall(id) {
-            Some(remembered) if version <= remembered.version => Ok(remembered),
-            Some(remembered) => self.0.catch_up(id, remembered).await,
-            None => self.0.load(id).await,
+        let loaded = match self.0.recall(id) {
+            Some(remembered) => self.0.catch_up(id, remembered).await?,
+            None => self.0.load(id).await?,
+        };
+        if loaded.version < version {
+            tracing::warn!(
+                aggregate.r#type = A::TYPE,
+                aggregate.id = %id,
+                loaded.version,
+                version,
+                "the log is behind what was read of it",
+            );
         }
+        Ok(loaded)
     }
 }
 
 impl<A: EventSourced> Inner<A> {
     async fn load(&self, id: Uuid) -> Result<Arc<Loaded<A>>, StoreError> {
-        let history = self.store.history(id).await?;
-        let loaded = Arc::new(Loaded { state: A::replay(&history), version: history.len() as u64 });
+        let History { events, last } = self.store.history(id).await?;
+        let (state, version) = (A::replay(&events), events.len() as u64);
+        let loaded = Arc::new(Loaded { state, version, last });
         self.remember(id, &loaded);
         Ok(loaded)
     }
 
-    /// `remembered` and what the log has beyond it.
+    /// `remembered` and what the log has beyond it; the whole history when the log does not hold it.
     async fn catch_up(
         &self,
         id: Uuid,
         remembered: Arc<Loaded<A>>,
     ) -> Result<Arc<Loaded<A>>, StoreError> {
-        let missed = self.store.history_after(id, remembered.version).await?;
-        if missed.is_empty() {
+        let missed = self.store.history_after(id, remembered.version, remembered.last).await?;
+        let Some(History { events, last }) = missed else {
+            metrics::counter!(MEMORIES_REFUTED, "aggregate" => A::TYPE).increment(1);
+            tracing::warn!(
+                aggregate.r#type = A::TYPE,
+                aggregate.id = %id,
+                remembered.version,
+                "the log does not hold what was remembered; it was set back",
+            );
+            return self.load(id).await;
+        };
+        if events.is_empty() {
             return Ok(remembered);
         }
         let mut state = remembered.state.clone();
-        for event in &missed {
+        for event in &events {
             state.evolve(event);
         }
-        let version = remembered.version + missed.len() as u64;
-        let loaded = Arc::new(Loaded { state, version });
+        let version = remembered.version + events.len() as u64;
+        let loaded = Arc::new(Loaded { state, version, last });
         self.remember(id, &loaded);
         Ok(loaded)
     }
@@ -301,8 +326,10 @@ impl<A: EventSourced> Inner<A> {
         context: &CommandContext<A>,
     ) -> Result<Recorded<A>, DispatchError<A::Refused>> {
         let mut state = before.state.clone();
-        let mut append = append_of::<A>(id, before.version, &mut state, &events, &context.metadata)
+        let at = (before.version, before.last.map(|last| last.command_id));
+        let mut append = append_of::<A>(id, at, &mut state, &events, &context.metadata)
             .map_err(StoreError::from)?;
+        let command_id = append.command_id;
         append.receipt = context.receipt.as_ref().map(|key| Receipt {
             scope: key.scope.clone(),
             key: key.key.clone(),
@@ -321,8 +348,9 @@ impl<A: EventSourced> Inner<A> {
         match self.store.append(append).await {
             Ok(Outcome::Written(positions)) => {
                 let position = positions.last().copied();
-                if position.is_some() {
-                    self.remember(id, &Arc::new(Loaded { state: state.clone(), version }));
+                if let Some(position) = position {
+                    let last = Some(EventIdentity { position, command_id });
+                    self.remember(id, &Arc::new(Loaded { state: state.clone(), version, last }));
                 }
                 Ok(Recorded { id, version, position, events, state, replayed: None })
             }
@@ -342,7 +370,7 @@ impl<A: EventSourced> Inner<A> {
         stored: StoredReceipt,
     ) -> Result<Recorded<A>, DispatchError<A::Refused>> {
         metrics::counter!(REPLAYS, "aggregate" => A::TYPE).increment(1);
-        let history = self.store.history(id).await?;
+        let history = self.store.history(id).await?.events;
         let state = A::replay(&history);
         let events = (1..)
             .zip(history)

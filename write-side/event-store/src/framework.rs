@@ -22,6 +22,8 @@ use crate::postgres::PgEventStore;
 pub struct Context<A> {
     id: Uuid,
     version: u64,
+    /// The command of the last event.
+    predecessor: Option<Uuid>,
     /// As loaded. The framework changes `current` while the command is handled, and effects must
     /// see each event's own state.
     before: A,
@@ -51,8 +53,14 @@ impl<A: EventSourced> EventStore<A> for PgEventStore {
     ) -> Result<Context<A>, AggregateError<A::Error>> {
         let id: Uuid = aggregate_id.parse().map_err(unexpected)?;
         let history = self.load::<A>(id).await.map_err(framework_error)?;
-        let before = A::replay(&history);
-        Ok(Context { id, version: history.len() as u64, current: before.clone(), before })
+        let before = A::replay(&history.events);
+        Ok(Context {
+            id,
+            version: history.events.len() as u64,
+            predecessor: history.last.map(|last| last.command_id),
+            current: before.clone(),
+            before,
+        })
     }
 
     async fn commit(
@@ -66,9 +74,9 @@ impl<A: EventSourced> EventStore<A> for PgEventStore {
         }
         let bodies: Vec<A::Body> = events.into_iter().map(|fact| fact.0).collect();
         let mut state = context.before;
-        let append =
-            append_of(context.id, context.version, &mut state, &bodies, &metadata_of(&metadata))
-                .map_err(unexpected)?;
+        let at = (context.version, context.predecessor);
+        let append = append_of(context.id, at, &mut state, &bodies, &metadata_of(&metadata))
+            .map_err(unexpected)?;
         match self.write(append).await {
             Ok(Outcome::Written(_) | Outcome::Replayed(_)) => {}
             Err(AppendError::Conflict) => return Err(AggregateError::AggregateConflict),

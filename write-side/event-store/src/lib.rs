@@ -19,7 +19,9 @@ pub mod metrics;
 mod postgres;
 mod store;
 
-pub use append::{Append, NewEvent, OutboxRow, Outcome, Receipt, StoredReceipt, outbox_id};
+pub use append::{
+    Append, EventIdentity, NewEvent, OutboxRow, Outcome, Receipt, StoredReceipt, outbox_id,
+};
 pub use error::{AppendError, DispatchError, StoreError};
 pub use executor::{
     CommandContext, Executor, ExecutorOptions, Loaded, ReceiptKey, Recorded, Respond,
@@ -27,4 +29,4 @@ pub use executor::{
 pub use framework::Context;
 pub use memory::MemoryStore;
 pub use postgres::{PgEventStore, StoreSizes};
-pub use store::{BoxFuture, Store};
+pub use store::{BoxFuture, History, Store};

@@ -8,9 +8,9 @@ use domain::EventSourced;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::append::{Append, NewEvent, OutboxRow, Outcome, StoredReceipt};
+use crate::append::{Append, EventIdentity, NewEvent, OutboxRow, Outcome, StoredReceipt};
 use crate::error::{AppendError, StoreError};
-use crate::store::{BoxFuture, Store};
+use crate::store::{BoxFuture, History, Store};
 
 type StreamKey = (&'static str, Uuid);
 
@@ -22,7 +22,7 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Log {
-    streams: HashMap<StreamKey, Vec<(Position, NewEvent)>>,
+    streams: HashMap<StreamKey, Vec<(EventIdentity, NewEvent)>>,
     claims: HashMap<(String, String), StreamKey>,
     receipts: HashMap<(String, String), StoredReceipt>,
     outbox: Vec<OutboxRow>,
@@ -64,8 +64,13 @@ impl Log {
             return Ok(Outcome::Replayed(stored.clone()));
         }
         let claims = self.claims_after(stream, &append.claims)?;
-        let version = self.streams.get(&stream).map_or(0, |events| events.len() as u64);
-        if !append.events.is_empty() && version != append.expected_version {
+        let history = self.streams.get(&stream).map(Vec::as_slice).unwrap_or_default();
+        let is_other =
+            |known: Uuid| history.last().is_none_or(|(identity, _)| identity.command_id != known);
+        if !append.events.is_empty()
+            && (history.len() as u64 != append.expected_version
+                || append.predecessor.is_some_and(is_other))
+        {
             return Err(AppendError::Conflict);
         }
         let version_after = append.version_after();
@@ -74,7 +79,8 @@ impl Log {
             self.last_position += 1;
             let position = Position::new(self.last_position);
             positions.push(position);
-            self.streams.entry(stream).or_default().push((position, event));
+            let identity = EventIdentity { position, command_id: append.command_id };
+            self.streams.entry(stream).or_default().push((identity, event));
         }
         self.claims = claims;
         self.outbox.extend(append.outbox);
@@ -122,33 +128,36 @@ impl Log {
 }
 
 impl<A: EventSourced> Store<A> for MemoryStore {
-    fn history(&self, id: Uuid) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>> {
-        Store::<A>::history_after(self, id, 0)
+    fn history(&self, id: Uuid) -> BoxFuture<'_, Result<History<A::Body>, StoreError>> {
+        let after = Store::<A>::history_after(self, id, 0, None);
+        Box::pin(async move { Ok(after.await?.unwrap_or(History { events: vec![], last: None })) })
     }
 
     fn history_after(
         &self,
         id: Uuid,
         version: u64,
-    ) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>> {
+        last: Option<EventIdentity>,
+    ) -> BoxFuture<'_, Result<Option<History<A::Body>>, StoreError>> {
         let known = usize::try_from(version).unwrap_or(usize::MAX);
         let log = self.log();
         let stream = log.streams.get(&(A::TYPE, id)).map(Vec::as_slice).unwrap_or_default();
+        let known_last = known.checked_sub(1).and_then(|index| stream.get(index));
+        if known_last.map(|(identity, _)| *identity) != last || stream.len() < known {
+            return Box::pin(async { Ok(None) });
+        }
+        let last = stream.last().map(|(identity, _)| *identity);
         let events: Vec<NewEvent> =
             stream.iter().skip(known).map(|(_, event)| event.clone()).collect();
         Box::pin(async move {
-            events
-                .into_iter()
-                .map(|event| {
-                    let body: Value = serde_json::from_str(&event.payload).map_err(|source| {
-                        contracts::DecodeError::Body {
-                            event_type: event.event_type.to_owned(),
-                            source,
-                        }
-                    })?;
-                    Ok(decode(event.event_type, &event.event_version.to_string(), body)?)
-                })
-                .collect()
+            let decoded = events.into_iter().map(|event| {
+                let body: Value = serde_json::from_str(&event.payload).map_err(|source| {
+                    contracts::DecodeError::Body { event_type: event.event_type.to_owned(), source }
+                })?;
+                Ok(decode(event.event_type, &event.event_version.to_string(), body)?)
+            });
+            let events = decoded.collect::<Result<_, StoreError>>()?;
+            Ok(Some(History { events, last }))
         })
     }
 

@@ -1,4 +1,4 @@
-//! The log in PostgreSQL: loads through postgres-es, appends through `append_events`.
+//! The log in PostgreSQL: loads through postgres-es, appends through `append_events_after`.
 //!
 //! What is missing from a remembered state comes without the rest of its history (see `tails`).
 //! A command that comes alone is one call; commands that come together share one (see `packer`).
@@ -15,21 +15,21 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use contracts::{DecodeError, decode};
 use cqrs_es::persist::{PersistedEventRepository as _, PersistenceError};
 use deadpool_postgres::Pool;
 use domain::EventSourced;
 use postgres_es::PostgresEventRepository;
+use serde::Deserialize as _;
 use service_kit::config::Secret;
 use service_kit::pools::{self, PoolSettings};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::append::{Append, Outcome, StoredReceipt};
+use crate::append::{Append, EventIdentity, Outcome, StoredReceipt};
 use crate::error::{AppendError, StoreError};
-use crate::store::{BoxFuture, Store};
+use crate::store::{BoxFuture, History, Store};
 
 use packer::Packer;
 use single::Single;
@@ -49,6 +49,10 @@ const PACK_COMMANDS_MAX: usize = 32;
 /// itself the planner plans a pack anew for each size of its arrays, and scans what it believes empty.
 const KEY_PLANS: &[(&str, &str)] =
     &[("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+
+/// The view that has an event's identity in the place of its metadata, and a table that isn't used:
+/// how a load through postgres-es learns what proves the state later.
+const IDENTITY_TABLES: (&str, &str) = ("events_with_identity", "no_snapshots");
 
 /// How many connections a store may open, and how long a statement may run.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +90,7 @@ struct Inner {
     packer: Option<Packer>,
     tails: Tails,
     repository: PostgresEventRepository,
+    identities: PostgresEventRepository,
 }
 
 impl std::fmt::Debug for PgEventStore {
@@ -125,12 +130,14 @@ impl PgEventStore {
     }
 
     fn with_lanes(appends: Pool, loads: sqlx::PgPool, sizes: &StoreSizes) -> Arc<Self> {
-        let repository = PostgresEventRepository::new(loads);
+        let repository = PostgresEventRepository::new(loads.clone());
+        let (events, snapshots) = IDENTITY_TABLES;
+        let identities = PostgresEventRepository::new(loads).with_tables(events, snapshots);
         let tails = Tails::new(appends.clone());
         let single = Single::new(appends);
         let packer = (sizes.lanes != 0)
             .then(|| Packer::new(single.clone(), sizes.lanes, sizes.pack_commands_max));
-        Arc::new(Self(Arc::new(Inner { single, packer, tails, repository })))
+        Arc::new(Self(Arc::new(Inner { single, packer, tails, repository, identities })))
     }
 
     /// The stream that holds the unique name, if one does.
@@ -151,46 +158,63 @@ impl PgEventStore {
         id.parse().map(Some).map_err(database)
     }
 
-    /// Removes receipts that expired before `now`, at most `limit` of them; returns how many.
+    /// Removes receipts whose time is over by the database's clock, which set it, at most `limit` of
+    /// them; returns how many.
     ///
     /// # Errors
     /// The store is away.
-    pub async fn forget_receipts(&self, now: DateTime<Utc>, limit: u32) -> Result<u64, StoreError> {
+    pub async fn forget_receipts(&self, limit: u32) -> Result<u64, StoreError> {
         let client = call::client(self.0.single.pool()).await?;
         let statement = include_str!("postgres/forget_receipts.sql");
-        client.execute(statement, &[&now, &i64::from(limit)]).await.map_err(database)
+        client.execute(statement, &[&i64::from(limit)]).await.map_err(database)
     }
 
     pub(crate) fn repository(&self) -> &PostgresEventRepository {
         &self.0.repository
     }
 
-    pub(crate) async fn load<A: EventSourced>(&self, id: Uuid) -> Result<Vec<A::Body>, StoreError> {
+    pub(crate) async fn load<A: EventSourced>(
+        &self,
+        id: Uuid,
+    ) -> Result<History<A::Body>, StoreError> {
         let stream = id.to_string();
         // The server's own limit is no use when its answer does not arrive.
-        let reading = self.0.repository.get_events::<A>(&stream);
+        let reading = self.0.identities.get_events::<A>(&stream);
         let stored = timeout(call::ANSWER_WAIT_MAX, reading)
             .await
             .map_err(|elapsed| StoreError::Unavailable(Box::new(elapsed)))?
             .map_err(unreadable)?;
+        let last = stored.last().map(|event| EventIdentity::deserialize(&event.metadata));
+        let last = last.transpose().map_err(database)?;
         let events = stored.into_iter().map(|event| {
             let sequence = i64::try_from(event.sequence).unwrap_or(i64::MAX);
             (sequence, decode(&event.event_type, &event.event_version, event.payload))
         });
-        in_sequence::<A>(id, 0, events)
+        Ok(History { events: in_sequence::<A>(id, 0, events)?, last })
     }
 
     async fn load_after<A: EventSourced>(
         &self,
         id: Uuid,
         version: u64,
-    ) -> Result<Vec<A::Body>, StoreError> {
+        last: Option<EventIdentity>,
+    ) -> Result<Option<History<A::Body>>, StoreError> {
         let tail = Tail { aggregate_type: A::TYPE, aggregate_id: id, version };
-        let stored = self.0.tails.read(tail).await?;
-        let events = stored.into_iter().map(|event| {
-            (event.sequence, decode(&event.event_type, &event.event_version, event.payload))
+        let mut stored = self.0.tails.read(tail).await?.into_iter();
+        if version != 0 {
+            let known = stored.next().filter(|event| event.sequence == call::signed(version));
+            if known.is_none_or(|event| Some(event.identity) != last) {
+                return Ok(None);
+            }
+        }
+        let mut last = last;
+        let events = stored.map(|event| {
+            last = Some(event.identity);
+            let body = event.payload.unwrap_or_default();
+            (event.sequence, decode(&event.event_type, &event.event_version, body))
         });
-        in_sequence::<A>(id, version, events)
+        let events = in_sequence::<A>(id, version, events)?;
+        Ok(Some(History { events, last }))
     }
 
     pub(crate) async fn write(&self, append: Append) -> Result<Outcome, AppendError> {
@@ -204,7 +228,7 @@ impl PgEventStore {
 }
 
 impl<A: EventSourced> Store<A> for PgEventStore {
-    fn history(&self, id: Uuid) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>> {
+    fn history(&self, id: Uuid) -> BoxFuture<'_, Result<History<A::Body>, StoreError>> {
         Box::pin(self.load::<A>(id))
     }
 
@@ -212,8 +236,9 @@ impl<A: EventSourced> Store<A> for PgEventStore {
         &self,
         id: Uuid,
         version: u64,
-    ) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>> {
-        Box::pin(self.load_after::<A>(id, version))
+        last: Option<EventIdentity>,
+    ) -> BoxFuture<'_, Result<Option<History<A::Body>>, StoreError>> {
+        Box::pin(self.load_after::<A>(id, version, last))
     }
 
     fn append(&self, append: Append) -> BoxFuture<'_, Result<Outcome, AppendError>> {

@@ -6,11 +6,21 @@ use std::pin::Pin;
 use domain::EventSourced;
 use uuid::Uuid;
 
-use crate::append::{Append, Outcome, StoredReceipt};
+use crate::append::{Append, EventIdentity, Outcome, StoredReceipt};
 use crate::error::{AppendError, StoreError};
 
 /// A future on the heap, so that [`Store`] can be used as a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Events of one stream, oldest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History<B> {
+    /// The events.
+    pub events: Vec<B>,
+    /// The last of them; for what follows on a remembered state, that state's last one when there is
+    /// none. `None` for a stream that has never been written to.
+    pub last: Option<EventIdentity>,
+}
 
 /// The log, seen from one kind of aggregate.
 pub trait Store<A: EventSourced>: Send + Sync + 'static {
@@ -18,9 +28,10 @@ pub trait Store<A: EventSourced>: Send + Sync + 'static {
     ///
     /// # Errors
     /// The store is away, or holds an event this build cannot read.
-    fn history(&self, id: Uuid) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>>;
+    fn history(&self, id: Uuid) -> BoxFuture<'_, Result<History<A::Body>, StoreError>>;
 
-    /// The events of stream `id` after its `version`-th, oldest first.
+    /// The events of stream `id` after its `version`-th, which is `last`. `None` when the log holds
+    /// another event there or none: then what is remembered never was, or is no longer.
     ///
     /// # Errors
     /// As [`history`](Self::history).
@@ -28,7 +39,8 @@ pub trait Store<A: EventSourced>: Send + Sync + 'static {
         &self,
         id: Uuid,
         version: u64,
-    ) -> BoxFuture<'_, Result<Vec<A::Body>, StoreError>>;
+        last: Option<EventIdentity>,
+    ) -> BoxFuture<'_, Result<Option<History<A::Body>>, StoreError>>;
 
     /// Writes all of `append` or nothing.
     ///

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use contracts::Position;
 use event_store::{
-    Append, AppendError, DispatchError, Executor, MemoryStore, NewEvent, Outcome, PgEventStore,
-    Store, StoreSizes, outbox_id,
+    Append, AppendError, DispatchError, EventIdentity, Executor, MemoryStore, NewEvent, Outcome,
+    PgEventStore, Store, StoreSizes, outbox_id,
 };
 use serde_json::json;
 use service_kit::config::Secret;
@@ -123,6 +123,7 @@ contract! {
     an_old_memory_costs_a_retry_and_no_more,
     a_refusal_is_checked_against_the_log,
     what_a_memory_missed_is_caught_up,
+    a_state_is_proven_by_its_last_event,
     effects_become_outbox_rows_with_lasting_ids,
     an_abandoned_command_is_carried_out,
     a_crowd_of_commands_each_gets_its_own_outcome,
@@ -142,9 +143,9 @@ async fn events_come_back_as_they_went_in(world: impl World) {
 
     assert_eq!((first.version, second.version), (2, 3));
     assert!(first.position < second.position);
-    let history: Vec<TallyEvent> = world.store().history(id).await.unwrap();
+    let history = world.store().history(id).await.unwrap();
     assert_eq!(
-        history,
+        history.events,
         [TallyEvent::Raised { by: 1 }, TallyEvent::Raised { by: 2 }, TallyEvent::Closed]
     );
     let loaded = executor.load(id).await.unwrap();
@@ -160,6 +161,7 @@ fn raising(id: Uuid, expected_version: u64) -> Append {
         aggregate_type: "tally",
         aggregate_id: id,
         expected_version,
+        predecessor: None,
         events: vec![event],
         metadata: serde_json::to_string(&metadata()).unwrap(),
         correlation_id: "request-1".to_owned(),
@@ -182,7 +184,7 @@ async fn twenty_parallel_appends_have_one_winner_a_version(world: impl World) {
         let lost = outcomes.iter().filter(|o| matches!(o, Err(AppendError::Conflict))).count();
         assert_eq!((won, lost), (1, 19), "at version {version}: {outcomes:?}");
     }
-    assert_eq!(world.store().history(id).await.unwrap().len(), 5);
+    assert_eq!(world.store().history(id).await.unwrap().events.len(), 5);
 }
 
 async fn parallel_commands_all_find_their_place(world: impl World) {
@@ -416,14 +418,48 @@ async fn what_a_memory_missed_is_caught_up(world: impl World) {
     telling.join_all().await;
     for (id, missed) in crowd {
         let version = 3 + u64::from(missed);
-        there.dispatch(id, TallyCommand::Close, plain()).await.unwrap();
         let remembered = here.load_at_least(id, version).await.unwrap();
         assert_eq!((remembered.version, remembered.state.closed), (version, false));
-        let fetched = here.load_at_least(id, version + 1).await.unwrap();
+        there.dispatch(id, TallyCommand::Close, plain()).await.unwrap();
+        let fetched = here.load_at_least(id, version).await.unwrap();
         assert_eq!((fetched.version, fetched.state.closed), (version + 1, true));
-        let tail = world.store().history_after(id, version - 1).await.unwrap();
-        assert_eq!(tail, [TallyEvent::Raised { by: 1000 }, TallyEvent::Closed]);
+        let tail = world.store().history_after(id, version, remembered.last).await.unwrap();
+        let tail = tail.unwrap();
+        assert_eq!((tail.events, tail.last), (vec![TallyEvent::Closed], fetched.last));
     }
+}
+
+/// However the state came to be known: by an append, a load, or a tail.
+async fn a_state_is_proven_by_its_last_event(world: impl World) {
+    let (id, other) = (Uuid::now_v7(), Uuid::now_v7());
+    let store = world.store();
+    for stream in [id, other] {
+        let executor = world.executor();
+        executor.dispatch(stream, TallyCommand::Raise(vec![1, 2]), plain()).await.unwrap();
+    }
+    let here = world.executor();
+    let loaded = here.load(id).await.unwrap();
+    let foreign = here.load(other).await.unwrap();
+    let (last, foreign_last) = (loaded.last.unwrap(), foreign.last.unwrap());
+    let behind = EventIdentity { position: Position::new(0), ..last };
+
+    let known = store.history_after(id, 2, Some(last)).await.unwrap().unwrap();
+    assert_eq!((known.events, known.last), (vec![], Some(last)));
+    for (version, claimed) in
+        [(2, Some(foreign_last)), (2, Some(behind)), (2, None), (1, Some(last)), (3, Some(last))]
+    {
+        let unproven = store.history_after(id, version, claimed).await.unwrap();
+        assert_eq!(unproven, None, "{version} {claimed:?}");
+    }
+    let append = |predecessor| Append { predecessor, ..raising(id, 2) };
+    let refused = store.append(append(Some(foreign_last.command_id))).await;
+    assert!(matches!(refused, Err(AppendError::Conflict)), "{refused:?}");
+
+    store.append(append(Some(last.command_id))).await.unwrap();
+    let told = here.dispatch(id, TallyCommand::Raise(vec![1]), plain()).await.unwrap();
+    let caught_up = here.load_at_least(id, told.version).await.unwrap();
+    assert_eq!((caught_up.version, caught_up.state.sum), (4, 5));
+    assert_eq!(caught_up.last, here.load(id).await.unwrap().last);
 }
 
 async fn effects_become_outbox_rows_with_lasting_ids(world: impl World) {

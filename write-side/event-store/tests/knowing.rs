@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use event_store::{
-    Append, AppendError, BoxFuture, Executor, MemoryStore, Outcome, Store, StoreError,
-    StoredReceipt,
+    Append, AppendError, BoxFuture, EventIdentity, Executor, History, MemoryStore, Outcome, Store,
+    StoreError, StoredReceipt,
 };
 use support::{PATIENT, Tally, TallyCommand, TallyEvent, executor, plain};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ struct Counting {
     store: MemoryStore,
     histories: AtomicUsize,
     appends: AtomicUsize,
-    /// Whether nothing is found beyond what is remembered, as in a log that was restored.
+    /// Whether nothing is found beyond what is remembered, although there is more.
     is_tailless: AtomicBool,
 }
 
@@ -32,7 +32,7 @@ impl Counting {
     }
 }
 
-type Events = Result<Vec<TallyEvent>, StoreError>;
+type Events = Result<History<TallyEvent>, StoreError>;
 
 impl Store<Tally> for Counting {
     fn history(&self, id: Uuid) -> BoxFuture<'_, Events> {
@@ -40,11 +40,16 @@ impl Store<Tally> for Counting {
         Store::<Tally>::history(&self.store, id)
     }
 
-    fn history_after(&self, id: Uuid, version: u64) -> BoxFuture<'_, Events> {
+    fn history_after(
+        &self,
+        id: Uuid,
+        version: u64,
+        last: Option<EventIdentity>,
+    ) -> BoxFuture<'_, Result<Option<History<TallyEvent>>, StoreError>> {
         if self.is_tailless.load(Ordering::SeqCst) {
-            return Box::pin(async { Ok(vec![]) });
+            return Box::pin(async move { Ok(Some(History { events: vec![], last })) });
         }
-        Store::<Tally>::history_after(&self.store, id, version)
+        Store::<Tally>::history_after(&self.store, id, version, last)
     }
 
     fn append(&self, append: Append) -> BoxFuture<'_, Result<Outcome, AppendError>> {

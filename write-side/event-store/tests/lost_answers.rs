@@ -10,17 +10,21 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::{CommandContext, PgEventStore, Recorded, StoreSizes};
+use event_store::{CommandContext, DispatchError, PgEventStore, Recorded, StoreError, StoreSizes};
 use service_kit::config::Secret;
 use support::{PATIENT, Tally, TallyClosed, TallyCommand, executor, keyed, plain};
 use testkit::{ChaosProxy, TestDatabase, eventually};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 const SOON: Duration = Duration::from_secs(10);
 const GATE: i64 = 4711;
 
-type Dispatched = Result<Recorded<Tally>, event_store::DispatchError<TallyClosed>>;
+/// What a server lets requests finish in: reaching it means that something hangs.
+const HANGS: Duration = service_kit::http::DRAIN_WAIT_MAX;
+
+type Dispatched = Result<Recorded<Tally>, DispatchError<TallyClosed>>;
 
 struct World {
     database: TestDatabase,
@@ -44,7 +48,21 @@ impl World {
                    return null;
                  end $$;
                  create constraint trigger gate after insert on events
-                 deferrable initially deferred for each row execute function wait_at_gate()",
+                 deferrable initially deferred for each row execute function wait_at_gate();
+
+                 create table refusing (sqlstate text);
+                 create sequence refusals;
+                 create function refuse_if_told() returns trigger language plpgsql as $$
+                 declare v_sqlstate text := (select r.sqlstate from refusing r);
+                 begin
+                   if v_sqlstate is not null then
+                     perform nextval('refusals');
+                     raise exception 'refused by the test' using errcode = v_sqlstate;
+                   end if;
+                   return null;
+                 end $$;
+                 create trigger refuse before insert on events
+                 for each statement execute function refuse_if_told()",
             )
             .await
             .unwrap();
@@ -55,10 +73,34 @@ impl World {
     }
 
     fn raise(&self, context: CommandContext<Tally>) -> JoinHandle<Dispatched> {
+        self.dispatch(TallyCommand::Raise(vec![1, 2]), context)
+    }
+
+    fn dispatch(
+        &self,
+        command: TallyCommand,
+        context: CommandContext<Tally>,
+    ) -> JoinHandle<Dispatched> {
         let (executor, id) = (executor(&self.store, PATIENT), self.id);
-        tokio::spawn(async move {
-            executor.dispatch(id, TallyCommand::Raise(vec![1, 2]), context).await
+        tokio::spawn(async move { executor.dispatch(id, command, context).await })
+    }
+
+    /// From here on the database refuses to insert events; what was inserted stays under way.
+    async fn refuse_inserts(&self, sqlstate: &str) {
+        self.keeper.execute("insert into refusing values ($1)", &[&sqlstate]).await.unwrap();
+    }
+
+    async fn accept_inserts(&self) {
+        self.keeper.execute("delete from refusing", &[]).await.unwrap();
+    }
+
+    async fn has_refused(&self) {
+        let count = "select is_called from refusals";
+        eventually(SOON, || async {
+            let is_called = self.keeper.query_one(count, &[]).await.unwrap().get(0);
+            if is_called { Some(()) } else { None }
         })
+        .await;
     }
 
     /// Returns the backend that waits at the gate, once one does.
@@ -187,4 +229,83 @@ async fn a_stream_that_another_took_in_the_meantime_is_decided_again() {
 
     assert_eq!((recorded.version, recorded.state.sum), (3, 13));
     assert_eq!(world.written().await, 3);
+}
+
+/// A question about the first append that the database refuses is no answer: the first one may be
+/// under way still, and is committed here after the refusal. With a refusal taken for an answer (seen
+/// so in `Single::resolve`) the command is decided again and carried out twice, or reported as not
+/// carried out.
+async fn a_refused_question_is_no_answer(sqlstate: &str) {
+    let mut world = World::with_gate_shut().await;
+    let dispatched = world.raise(plain());
+    world.arrived_at_gate().await;
+    world.refuse_inserts(sqlstate).await;
+    world.proxy.cut().await;
+    world.proxy.pass().await;
+    world.has_refused().await;
+    world.accept_inserts().await;
+    world.waiter("transactionid").await;
+    world.open_gate().await;
+
+    let recorded = dispatched.await.unwrap().unwrap();
+
+    assert_eq!((recorded.version, recorded.state.sum), (2, 3));
+    assert_eq!(world.written().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadlock_of_the_question_is_no_answer() {
+    a_refused_question_is_no_answer("40P01").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_met_by_the_question_is_no_answer() {
+    a_refused_question_is_no_answer("53100").await;
+}
+
+/// Bounded, and not called rolled back, although every question was refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_that_stays_under_way_ends_as_unknown() {
+    for sqlstate in [None, Some("40P01"), Some("25006")] {
+        let mut world = World::with_gate_shut().await;
+        let dispatched = world.raise(plain());
+        world.arrived_at_gate().await;
+        if let Some(sqlstate) = sqlstate {
+            world.refuse_inserts(sqlstate).await;
+        }
+        world.proxy.cut().await;
+        world.proxy.pass().await;
+
+        let answer = timeout(HANGS, dispatched).await.unwrap().unwrap();
+        world.open_gate().await;
+
+        assert!(
+            matches!(answer, Err(DispatchError::Store(StoreError::OutcomeUnknown))),
+            "{sqlstate:?}: {answer:?}"
+        );
+        eventually(SOON, || async { (world.written().await == 2).then_some(()) }).await;
+    }
+}
+
+/// The first append took a name that was released and taken by another stream before the question
+/// was asked. Without the look for the append's own events after every refusal (seen so in
+/// `Single::resolve`) the command is reported as refused although it was carried out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_given_away_since_does_not_undo_its_append() {
+    let mut world = World::with_gate_shut().await;
+    let name = || "digest".to_owned();
+    let dispatched = world.dispatch(TallyCommand::Name(name()), plain());
+    world.arrived_at_gate().await;
+    world.proxy.cut().await;
+    world.open_gate().await;
+    eventually(SOON, || async { (world.written().await == 1).then_some(()) }).await;
+    let url = Secret::new(world.database.url.clone());
+    let elsewhere = executor(&PgEventStore::open(&url, StoreSizes::default()).unwrap(), PATIENT);
+    elsewhere.dispatch(world.id, TallyCommand::Unname(name()), plain()).await.unwrap();
+    elsewhere.dispatch(Uuid::now_v7(), TallyCommand::Name(name()), plain()).await.unwrap();
+    world.proxy.pass().await;
+
+    let recorded = dispatched.await.unwrap().unwrap();
+
+    assert_eq!(recorded.version, 1);
 }

@@ -161,7 +161,7 @@ impl Jobs {
         let now = self.clock.now();
         let mut removed = 0;
         while !self.shutdown.is_requested() {
-            let receipts = self.store.forget_receipts(now, CLEAN_BATCH_MAX).await;
+            let receipts = self.store.forget_receipts(CLEAN_BATCH_MAX).await;
             let receipts = receipts.map_err(JobError::new)?;
             let rows = self.forget_done(now - DONE_KEPT_FOR).await?;
             removed += receipts + rows;

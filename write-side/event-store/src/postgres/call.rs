@@ -1,4 +1,5 @@
-//! One call of `append_events`, and what its failure means: refused, not sent, or lost on the way.
+//! One call of `append_events_after`, and what its failure means: refused, rolled back, not sent, or
+//! lost on the way.
 
 use std::time::Duration;
 
@@ -21,16 +22,19 @@ use super::json_text::JsonText;
 /// time that a server lets requests finish in (`service_kit::http::DRAIN_WAIT_MAX`).
 pub(super) const ANSWER_WAIT_MAX: Duration = Duration::from_secs(7);
 
-/// SQLSTATEs of our schema; `V001__event_log.sql` raises them.
+/// SQLSTATEs of our schema; `V001__event_log.sql` lists them.
 const VERSION_CONFLICT: &str = "PV001";
 const NAME_TAKEN: &str = "PV002";
 const RECEIPT_REUSED: &str = "PV003";
 
-/// Why a call of `append_events` did not succeed.
+/// Why a call of `append_events_after` or `append_pack_after` did not succeed.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The database said no, and nothing was written.
     Refused(AppendError),
+    /// Rolled back because it met another transaction: nothing was written, and nothing is known of
+    /// the stream. To be decided again, as after a conflict.
+    RolledBack,
     /// There was no connection to send it on: nothing was written.
     NotSent(StoreError),
     /// Sent, and no answer: it may or may not have been committed.
@@ -65,11 +69,12 @@ async fn send(client: &Client, append: &Append) -> Result<Row, tokio_postgres::E
     let claims = Claims::of(append);
     let receipt = append.receipt.as_ref();
     let keep_for = receipt.map(|r| signed(r.keep_for.as_secs()));
-    let parameters: [&(dyn ToSql + Sync); 22] = [
+    let parameters: [&(dyn ToSql + Sync); 23] = [
         &append.command_id,
         &append.aggregate_type,
         &append.aggregate_id.to_string(),
         &signed(append.expected_version),
+        &append.predecessor,
         &event_types,
         &event_versions,
         &payloads,
@@ -197,6 +202,10 @@ pub(super) fn failure(client: Client, error: tokio_postgres::Error) -> Failure {
     if let Some(refusal) = refusal(said) {
         return Failure::Refused(refusal);
     }
+    if [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE].contains(said.code())
+    {
+        return Failure::RolledBack;
+    }
     // A server that is told to stop may have committed already and only not said so.
     if said.code().code().starts_with("57P") || said.code().code().starts_with("08") {
         drop(Object::take(client));
@@ -215,12 +224,6 @@ fn refusal(said: &DbError) -> Option<AppendError> {
             name: said.detail().unwrap_or_default().to_owned(),
         }),
         RECEIPT_REUSED => Some(AppendError::KeyReused),
-        // Rolled back because it met another transaction: to be decided again, as after a conflict.
-        code if code == SqlState::T_R_DEADLOCK_DETECTED.code()
-            || code == SqlState::T_R_SERIALIZATION_FAILURE.code() =>
-        {
-            Some(AppendError::Conflict)
-        }
         // Cancelled before its commit, by the statement's own time limit.
         code if code == SqlState::QUERY_CANCELED.code() => {
             Some(AppendError::Store(StoreError::Unavailable(Box::new(Overtime))))

@@ -1,4 +1,4 @@
-//! One call of `append_pack`.
+//! One call of `append_pack_after`.
 
 use std::collections::HashMap;
 
@@ -49,11 +49,12 @@ async fn send(client: &Client, appends: &[&Append]) -> Result<Row, tokio_postgre
     let events = Events::of(appends);
     let effects = Effects::of(appends);
     let receipts = Receipts::of(appends);
-    let parameters: [&(dyn ToSql + Sync); 23] = [
+    let parameters: [&(dyn ToSql + Sync); 24] = [
         &commands.ids,
         &commands.aggregate_types,
         &commands.aggregate_ids,
         &commands.expected_versions,
+        &commands.predecessors,
         &commands.metadata,
         &events.commands,
         &events.offsets,
@@ -83,6 +84,7 @@ struct Commands<'a> {
     aggregate_types: Vec<&'a str>,
     aggregate_ids: Vec<String>,
     expected_versions: Vec<i64>,
+    predecessors: Vec<Option<Uuid>>,
     metadata: Vec<JsonText<'a>>,
 }
 
@@ -94,6 +96,7 @@ impl<'a> Commands<'a> {
             columns.aggregate_types.push(append.aggregate_type);
             columns.aggregate_ids.push(append.aggregate_id.to_string());
             columns.expected_versions.push(signed(append.expected_version));
+            columns.predecessors.push(append.predecessor);
             columns.metadata.push(JsonText(&append.metadata));
         }
         columns

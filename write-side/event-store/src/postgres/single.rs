@@ -37,6 +37,7 @@ impl Single {
         match call::append(&self.pool, append, ANSWER_WAIT_MAX).await {
             Ok(outcome) => Ok(outcome),
             Err(Failure::Refused(error)) => Err(error),
+            Err(Failure::RolledBack) => Err(AppendError::Conflict),
             Err(Failure::NotSent(error)) => Err(AppendError::Store(error)),
             Err(Failure::Lost(error)) => {
                 tracing::warn!(error = %error, "the answer to an append was lost; asking again");
@@ -47,8 +48,13 @@ impl Single {
 
     /// Finds out what became of an append whose answer was lost, by sending the very same one again:
     /// if the first was committed, the second meets its events or its receipt and knows them by the
-    /// command id; if it wasn't, the second writes; if it is still under way, the second waits for
-    /// it at the primary key. Nothing is guessed.
+    /// command id; if it wasn't, the second writes, and the first can no longer be committed; if it is
+    /// still under way, the second waits for it at the primary key.
+    ///
+    /// A refusal of the event log's own (version, name, key) excludes the first append too, unless it
+    /// was committed before what the refusal is about; so the log is asked for its events. Any other
+    /// failure of the second says nothing of the first, which may still be under way: it is sent once
+    /// more, until [`RESOLVE_WAIT_MAX`] is over and the outcome is unknown.
     pub(super) async fn resolve(&self, append: &Append) -> Result<Outcome, AppendError> {
         let started = Instant::now();
         loop {
@@ -62,23 +68,23 @@ impl Single {
                     return Ok(found("committed", Outcome::Written(stored.positions)));
                 }
                 Ok(outcome) => return Ok(found("rolled_back", outcome)),
-                Err(Failure::Refused(AppendError::Conflict)) => {
-                    match self.own_positions(append).await {
-                        Ok(positions) if positions.len() == append.events.len() => {
-                            return Ok(found("committed", Outcome::Written(positions)));
-                        }
-                        Ok(_) => return Err(found("rolled_back", AppendError::Conflict)),
-                        Err(error) => tracing::debug!(error = %error, "still no answer"),
-                    }
+                Err(Failure::Refused(AppendError::Store(error))) if !error.is_undecodable() => {
+                    tracing::debug!(error = ?error, "a question about a lost answer was refused");
                 }
-                Err(Failure::Refused(AppendError::Store(error))) if error.is_transient() => {}
-                Err(Failure::Refused(error)) => return Err(found("rolled_back", error)),
-                Err(Failure::NotSent(_) | Failure::Lost(_)) => {}
+                Err(Failure::Refused(refusal)) => match self.own_positions(append).await {
+                    Ok(positions) if positions.is_empty() => {
+                        return Err(found("rolled_back", refusal));
+                    }
+                    Ok(positions) => return Ok(found("committed", Outcome::Written(positions))),
+                    Err(error) => tracing::debug!(error = %error, "still no answer"),
+                },
+                Err(Failure::RolledBack | Failure::NotSent(_) | Failure::Lost(_)) => {}
             }
             SystemClock.sleep(RESOLVE_PAUSE).await;
         }
     }
 
+    /// Where the events of `append` lie; all of them or none.
     async fn own_positions(&self, append: &Append) -> Result<Vec<Position>, StoreError> {
         let rows = call::query(
             &self.pool,

@@ -1,11 +1,13 @@
-//! What streams have beyond a version that somebody remembers: a few events of many streams in one
-//! call, where whole histories are read one by one.
+//! What streams have beyond a remembered version, and the event at that version, by which the memory
+//! is proven: a few events of many streams in one call, where whole histories are read one by one.
 
+use contracts::Position;
 use deadpool_postgres::Pool;
 use serde_json::Value;
 use service_kit::batch::{BatchError, BatchSizes, Batcher};
 use uuid::Uuid;
 
+use crate::append::EventIdentity;
 use crate::error::StoreError;
 
 use super::{call, database};
@@ -21,13 +23,14 @@ pub(super) struct Tail {
     pub(super) version: u64,
 }
 
-/// An event as it is stored.
+/// An event as it is stored; the one at the remembered version comes without its body.
 #[derive(Debug)]
 pub(super) struct StoredEvent {
     pub(super) sequence: i64,
+    pub(super) identity: EventIdentity,
     pub(super) event_type: String,
     pub(super) event_version: String,
-    pub(super) payload: Value,
+    pub(super) payload: Option<Value>,
 }
 
 /// Reads tails. Clones share their batches.
@@ -40,7 +43,7 @@ impl Tails {
         Self(Batcher::new(SIZES, move |tails| read(pool.clone(), tails)))
     }
 
-    /// The events of `tail`, oldest first.
+    /// The event at the version of `tail`, if the log has it, and those beyond, oldest first.
     pub(super) async fn read(&self, tail: Tail) -> Result<Vec<StoredEvent>, StoreError> {
         self.0.ask(tail).await.map_err(|error| match error {
             BatchError::Asked(error) => error,
@@ -65,9 +68,13 @@ async fn read(pool: Pool, tails: Vec<Tail>) -> Result<Vec<Vec<StoredEvent>>, Sto
         let Some(answer) = answer else { continue };
         answer.push(StoredEvent {
             sequence: row.try_get(1).map_err(database)?,
-            event_type: row.try_get(2).map_err(database)?,
-            event_version: row.try_get(3).map_err(database)?,
-            payload: row.try_get(4).map_err(database)?,
+            identity: EventIdentity {
+                position: Position::new(row.try_get(2).map_err(database)?),
+                command_id: row.try_get(3).map_err(database)?,
+            },
+            event_type: row.try_get(4).map_err(database)?,
+            event_version: row.try_get(5).map_err(database)?,
+            payload: row.try_get(6).map_err(database)?,
         });
     }
     Ok(answers)
