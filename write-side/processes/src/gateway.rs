@@ -68,6 +68,10 @@ pub enum NotSent {
     /// The gateway is closed, or asks us to come back later.
     #[error("not now: {0}")]
     NotNow(String),
+    /// The gateway refuses our access: a wrong key, a blocked address, a contract. Says nothing
+    /// about the payment, and ends nothing for good: an operator mends it, and the call works.
+    #[error("access refused with {0}")]
+    Access(String),
     /// The request breaks a rule of the gateway; repeating it is pointless.
     #[error("the request cannot be built: {0}")]
     Unbuildable(String),
@@ -83,9 +87,11 @@ impl NotSent {
     pub const fn retry_after(&self) -> Duration {
         match self {
             Self::BreakerOpen { retry_after } | Self::Throttled { retry_after } => *retry_after,
-            Self::Busy | Self::Connect(_) | Self::NotNow(_) | Self::Unbuildable(_) => {
-                Duration::ZERO
-            }
+            Self::Busy
+            | Self::Connect(_)
+            | Self::NotNow(_)
+            | Self::Access(_)
+            | Self::Unbuildable(_) => Duration::ZERO,
         }
     }
 

@@ -36,6 +36,13 @@ pub(super) fn cancel_differences(
     let (total, asked) = (terms.amount.amount(), request.amount.amount());
     let given_back = total - request.refundable_before.amount() + asked;
     let is = |part: Option<Amount>, sum: i64| part.is_none_or(|amount| amount.total == sum);
+    let is_all = given_back == total;
+    let status_fits = matches!(
+        (&answer.status, is_all),
+        (OrderStatus::PartCancelPayment, false)
+            | (OrderStatus::CancelPayment, true)
+            | (OrderStatus::Other(_), _)
+    );
     let partner = terms.partner_order_id.as_str();
     let checks = [
         (Difference::Cid, answer.cid == merchant.cid().as_str()),
@@ -47,13 +54,8 @@ pub(super) fn cancel_differences(
         (Difference::Total, answer.amount.total == total),
         (Difference::Total, is(answer.approved_cancel_amount, asked)),
         (Difference::Total, is(answer.canceled_amount, given_back)),
-        (
-            Difference::Total,
-            matches!(
-                answer.status,
-                OrderStatus::PartCancelPayment | OrderStatus::CancelPayment | OrderStatus::Other(_)
-            ),
-        ),
+        (Difference::Total, is(answer.cancel_available_amount, total - given_back)),
+        (Difference::Total, status_fits),
     ];
     checks.into_iter().filter(|(_, same)| !same).map(|(difference, _)| difference).collect()
 }
@@ -72,11 +74,17 @@ pub(super) fn cancel_amounts(request: &CancelRequest) -> Built<CancelAmounts> {
     Ok(amounts)
 }
 
-pub(super) fn approved_amount(amount: Amount) -> Option<ApprovedAmount> {
+/// What an answer that was compared with `terms` booked. A tax that it leaves out is the one that
+/// the payment was opened with.
+pub(super) fn approved_amount(amount: Amount, terms: &PaymentTerms) -> Option<ApprovedAmount> {
+    let stated = |part: Option<i64>, asked: Won| match part {
+        Some(part) => Won::try_from(part).ok(),
+        None => Some(asked),
+    };
     Some(ApprovedAmount {
         total: Won::try_from(amount.total).ok()?,
-        tax_free: Won::try_from(amount.tax_free).ok()?,
-        vat: Won::try_from(amount.vat).ok()?,
+        tax_free: stated(amount.tax_free, terms.tax_free)?,
+        vat: stated(amount.vat, terms.vat)?,
         point: Won::try_from(amount.point).ok()?,
         discount: Won::try_from(amount.discount).ok()?,
     })
