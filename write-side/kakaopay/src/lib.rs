@@ -25,7 +25,7 @@ mod requests;
 mod values;
 mod words;
 
-pub use crate::amounts::{Amounts, CancelAmounts, default_vat};
+pub use crate::amounts::{Amounts, CancelAmounts, CancelledBefore, default_vat};
 pub use crate::answers::{
     Amount, Approval, Cancellation, CardInfo, Entries, Order, PaymentAction, Ready, SelectedCard,
     SidInactivated, SidStatus,

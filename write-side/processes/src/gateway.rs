@@ -205,6 +205,8 @@ pub struct CancelRequest {
     pub tax_free: Won,
     /// What can still be given back, this request included: the guard against doubling it.
     pub refundable_before: Won,
+    /// The tax-free part of what was refunded before: with it, the tax that is left is known.
+    pub tax_free_before: Won,
 }
 
 /// A recurring key in clear, with the payer's name at the gateway that it belongs to.

@@ -208,13 +208,13 @@ impl Carrier {
         let refundable_before = cancel
             .terms
             .amount
-            .checked_sub(before)
+            .checked_sub(before.amount)
             .ok_or_else(|| Stop::Hopeless("more given back than was ever paid".to_owned()))?;
         if row.is_in_doubt {
             let outcome = self.gateway.look_up(&payment).await;
             reach(Point::AfterLookUp).await;
             let at = self.this_try(row);
-            let next = self.retries.after_cancel_look_up(outcome, before, cancel.amount, at);
+            let next = self.retries.after_cancel_look_up(outcome, before.amount, cancel.amount, at);
             if self.proceed(task, next, None).await? == Proceed::Done {
                 return Ok(());
             }
@@ -230,6 +230,7 @@ impl Carrier {
             amount: cancel.amount,
             tax_free: cancel.tax_free,
             refundable_before,
+            tax_free_before: before.tax_free,
         };
         let outcome = self.gateway.cancel(&request).await;
         reach(Point::AfterAnswer).await;

@@ -3,7 +3,9 @@
 use contracts::Won;
 use contracts::events::{ApprovedAmount, PaymentMethod};
 use domain::effects::PaymentTerms;
-use kakaopay::{Amount, Amounts, CancelAmounts, Difference, Expected, Merchant, OrderStatus};
+use kakaopay::{
+    Amount, Amounts, CancelAmounts, CancelledBefore, Difference, Expected, Merchant, OrderStatus,
+};
 use kakaopay::{PartnerIds, Tid};
 
 use super::super::CancelRequest;
@@ -64,14 +66,16 @@ pub(super) fn amounts(terms: &PaymentTerms) -> Built<Amounts> {
     Amounts::new(terms.amount.amount(), terms.tax_free.amount())?.with_vat(terms.vat.amount())
 }
 
-/// The tax of a whole payment is given back whole; that of a part is the part's own.
+/// The tax of a part follows from what has really been refunded: refunds that the gateway refused
+/// in between count for nothing.
 pub(super) fn cancel_amounts(request: &CancelRequest) -> Built<CancelAmounts> {
-    let amounts = CancelAmounts::new(request.amount.amount(), request.tax_free.amount())?;
     let terms = &request.payment.terms;
-    if request.amount == terms.amount {
-        return amounts.with_vat(terms.vat.amount());
-    }
-    Ok(amounts)
+    let before = CancelledBefore {
+        total: terms.amount.amount() - request.refundable_before.amount(),
+        tax_free: request.tax_free_before.amount(),
+    };
+    let (total, tax_free) = (request.amount.amount(), request.tax_free.amount());
+    CancelAmounts::part_of(&amounts(terms)?, before, total, tax_free)
 }
 
 /// What an answer that was compared with `terms` booked. A tax that it leaves out is the one that
