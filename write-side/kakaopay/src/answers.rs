@@ -9,6 +9,7 @@ use url::Url;
 use crate::expected::{Difference, Expected};
 use crate::kst::KstTime;
 use crate::lenient;
+use crate::refunded;
 use crate::values::{Aid, Sid, Tid};
 use crate::words::{ActionType, OrderStatus, PaymentMethod, SidState};
 
@@ -18,19 +19,19 @@ pub struct Amount {
     /// The whole sum.
     #[serde(deserialize_with = "lenient::integer")]
     pub total: i64,
-    /// The part that bears no tax.
-    #[serde(default, deserialize_with = "lenient::integer_or_zero")]
-    pub tax_free: i64,
-    /// The value-added tax within the rest.
-    #[serde(default, deserialize_with = "lenient::integer_or_zero")]
-    pub vat: i64,
-    /// The part paid with points.
+    /// The part that bears no tax. Absent is not zero: it is compared only where it is there.
+    #[serde(default, deserialize_with = "lenient::optional_integer")]
+    pub tax_free: Option<i64>,
+    /// The value-added tax within the rest; absent is not zero here either.
+    #[serde(default, deserialize_with = "lenient::optional_integer")]
+    pub vat: Option<i64>,
+    /// The part paid with points; decoration, on which nothing is decided.
     #[serde(default, deserialize_with = "lenient::integer_or_zero")]
     pub point: i64,
-    /// The part borne by a discount of KakaoPay's.
+    /// The part borne by a discount of KakaoPay's; decoration.
     #[serde(default, deserialize_with = "lenient::integer_or_zero")]
     pub discount: i64,
-    /// The cup deposit.
+    /// The cup deposit; decoration, as this shop sends none.
     #[serde(default, deserialize_with = "lenient::integer_or_zero")]
     pub green_deposit: i64,
 }
@@ -206,22 +207,24 @@ pub struct Order {
     #[serde(default, deserialize_with = "lenient::decoration")]
     pub selected_card_info: Option<SelectedCard>,
     /// What happened to it, oldest first.
-    #[serde(default, deserialize_with = "lenient::readable_entries")]
-    pub payment_action_details: Vec<PaymentAction>,
+    #[serde(default, deserialize_with = "lenient::entries")]
+    pub payment_action_details: Entries<PaymentAction>,
 }
 
 impl Order {
     /// The approval's name, which a lost answer to an approval would have told.
     pub fn approval_aid(&self) -> Option<&Aid> {
         self.payment_action_details
+            .readable
             .iter()
             .rfind(|action| action.payment_action_type == ActionType::Payment)
             .map(|action| &action.aid)
     }
 
-    /// What has been given back so far, in won.
-    pub fn canceled_total(&self) -> i64 {
-        self.canceled_amount.map_or(0, |amount| amount.total)
+    /// What has been refunded so far, in won. `None` when the answer does not state it, or states
+    /// it in ways that contradict one another or the status: then nothing follows from it.
+    pub fn canceled_total(&self) -> Option<i64> {
+        refunded::of(self)
     }
 
     /// Everything in which this is not the payment we asked for.
@@ -232,6 +235,22 @@ impl Order {
             (&self.partner_order_id, &self.partner_user_id),
             self.amount,
         )
+    }
+}
+
+/// A list of an answer, without the entries that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entries<T> {
+    /// The entries that could be read, in their order.
+    pub readable: Vec<T>,
+    /// Whether the list was there and every entry of it could be read.
+    pub is_whole: bool,
+}
+
+impl<T> Default for Entries<T> {
+    /// The absent list.
+    fn default() -> Self {
+        Self { readable: Vec::new(), is_whole: false }
     }
 }
 
@@ -264,9 +283,9 @@ pub struct PaymentAction {
     pub aid: Aid,
     /// What it did.
     pub payment_action_type: ActionType,
-    /// The sum it moved.
-    #[serde(default, deserialize_with = "lenient::integer_or_zero")]
-    pub amount: i64,
+    /// The sum it moved, where it is stated.
+    #[serde(default, deserialize_with = "lenient::optional_integer")]
+    pub amount: Option<i64>,
     /// The part of it paid with points.
     #[serde(default, deserialize_with = "lenient::integer_or_zero")]
     pub point_amount: i64,

@@ -45,23 +45,23 @@ codes! {
     /// A parameter is missing or wrong.
     PARAMETER = -2 => Bug,
     /// The API is not enabled for us.
-    API_DISABLED = -3 => Merchant,
+    API_DISABLED = -3 => Access,
     /// Our account is restricted.
-    ACCOUNT_RESTRICTED = -4 => Merchant,
+    ACCOUNT_RESTRICTED = -4 => Access,
     /// We may not call this.
-    NO_PERMISSION = -5 => Merchant,
+    NO_PERMISSION = -5 => Access,
     /// The service is being checked.
     SERVICE_CHECK = -7 => TransientLong,
     /// A header is wrong.
-    HEADER = -8 => Merchant,
+    HEADER = -8 => Access,
     /// The API was closed down.
-    API_CLOSED = -9 => Merchant,
+    API_CLOSED = -9 => Access,
     /// Too many requests.
     QUOTA = -10 => Transient,
     /// A parameter is wrong, in the current API's own numbering.
     PARAMETER_TEXT = -400 => Bug,
     /// The key is wrong.
-    KEY = -401 => Merchant,
+    KEY = -401 => Access,
     /// Approval before the shopper authenticated.
     NOT_AUTHENTICATED = -701 => NotAuthenticated,
     /// Approval of a payment that is paid already.
@@ -95,13 +95,13 @@ codes! {
     /// The order's data are wrong.
     ORDER_DATA = -726 => Bug,
     /// Our application's data are wrong at KakaoPay.
-    APP_DATA = -730 => Merchant,
+    APP_DATA = -730 => Access,
     /// No such merchant code.
-    CID = -731 => Merchant,
+    CID = -731 => Access,
     /// No such merchant group.
-    GID = -732 => Merchant,
+    GID = -732 => Access,
     /// Not this merchant code's key.
-    CID_SECRET = -733 => Merchant,
+    CID_SECRET = -733 => Access,
     /// No such recurring key.
     SID_UNKNOWN = -750 => RegisterAgain,
     /// The recurring key was ended, by us or by the shopper.
@@ -127,7 +127,7 @@ codes! {
     /// More than one payment may be.
     ONE_PAYMENT_LIMIT = -797 => ContractLimit,
     /// Our address is not allowed.
-    CALLER_ADDRESS = -798 => Merchant,
+    CALLER_ADDRESS = -798 => Access,
     /// The return URLs' host is not registered.
     DOMAIN = -799 => Merchant,
     /// Closed for maintenance.
@@ -158,7 +158,10 @@ pub enum ErrorClass {
     LookUp,
     /// A limit of our contract. The payer cannot help it, trying again today neither.
     ContractLimit,
-    /// Our keys, codes or registration are wrong: stop and call somebody.
+    /// KakaoPay refuses our access: key, address, application or merchant code. Nothing was done,
+    /// and nothing about the payment follows from it: the same call works once that is mended.
+    Access,
+    /// Our registration or data are wrong for this call: an operator has to mend them.
     Merchant,
     /// We sent nonsense: repeating it is pointless.
     Bug,
@@ -194,15 +197,15 @@ mod tests {
     const TABLE: &[(i64, ErrorClass)] = &[
         (-1, ErrorClass::LookUp),
         (-2, ErrorClass::Bug),
-        (-3, ErrorClass::Merchant),
-        (-4, ErrorClass::Merchant),
-        (-5, ErrorClass::Merchant),
+        (-3, ErrorClass::Access),
+        (-4, ErrorClass::Access),
+        (-5, ErrorClass::Access),
         (-7, ErrorClass::TransientLong),
-        (-8, ErrorClass::Merchant),
-        (-9, ErrorClass::Merchant),
+        (-8, ErrorClass::Access),
+        (-9, ErrorClass::Access),
         (-10, ErrorClass::Transient),
         (-400, ErrorClass::Bug),
-        (-401, ErrorClass::Merchant),
+        (-401, ErrorClass::Access),
         (-701, ErrorClass::NotAuthenticated),
         (-702, ErrorClass::AlreadyPaid),
         (-703, ErrorClass::Bug),
@@ -219,10 +222,10 @@ mod tests {
         (-724, ErrorClass::Bug),
         (-725, ErrorClass::Bug),
         (-726, ErrorClass::Bug),
-        (-730, ErrorClass::Merchant),
-        (-731, ErrorClass::Merchant),
-        (-732, ErrorClass::Merchant),
-        (-733, ErrorClass::Merchant),
+        (-730, ErrorClass::Access),
+        (-731, ErrorClass::Access),
+        (-732, ErrorClass::Access),
+        (-733, ErrorClass::Access),
         (-750, ErrorClass::RegisterAgain),
         (-751, ErrorClass::RegisterAgain),
         (-752, ErrorClass::ContractLimit),
@@ -235,7 +238,7 @@ mod tests {
         (-784, ErrorClass::LookUp),
         (-785, ErrorClass::LookUp),
         (-797, ErrorClass::ContractLimit),
-        (-798, ErrorClass::Merchant),
+        (-798, ErrorClass::Access),
         (-799, ErrorClass::Merchant),
         (-9798, ErrorClass::TransientLong),
     ];

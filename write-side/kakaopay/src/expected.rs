@@ -1,4 +1,4 @@
-//! Holds an answer against what we know, before anybody believes it.
+//! Compares an answer with what we know, before it is believed.
 
 use crate::answers::Amount;
 use crate::values::{PartnerIds, Tid};
@@ -68,8 +68,10 @@ impl Expected<'_> {
             (Difference::PartnerOrder, self.partner.order() == order),
             (Difference::PartnerUser, self.partner.user() == user),
             (Difference::Total, self.total == amount.total),
-            (Difference::TaxFree, self.tax_free == amount.tax_free),
-            (Difference::Vat, self.vat == amount.vat),
+            // Sent by us when the payment was opened, and nothing later can change it: an answer
+            // that leaves it out is still the one about this money.
+            (Difference::TaxFree, amount.tax_free.is_none_or(|it| it == self.tax_free)),
+            (Difference::Vat, amount.vat.is_none_or(|it| it == self.vat)),
         ];
         checks.into_iter().filter(|(_, same)| !same).map(|(difference, _)| difference).collect()
     }

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
+use crate::answers::Entries;
+
 /// An integer, written as a number or as text.
 pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     to_integer(&Value::deserialize(deserializer)?)
@@ -27,7 +29,8 @@ pub(crate) fn optional_integer<'de, D: Deserializer<'de>>(
     }
 }
 
-/// Like [`optional_integer`], with nothing counted as zero.
+/// Like [`optional_integer`], with nothing counted as zero: for decorations, on which nothing is
+/// decided.
 pub(crate) fn integer_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Ok(optional_integer(deserializer)?.unwrap_or(0))
 }
@@ -88,15 +91,19 @@ where
 }
 
 /// A list that may be absent or null, without the entries that cannot be read.
-pub(crate) fn readable_entries<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(crate) fn entries<'de, D, T>(deserializer: D) -> Result<Entries<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: de::DeserializeOwned,
 {
     let Value::Array(entries) = Value::deserialize(deserializer)? else {
-        return Ok(Vec::new());
+        return Ok(Entries::default());
     };
-    Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
+    let told = entries.len();
+    let readable: Vec<T> =
+        entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect();
+    let is_whole = readable.len() == told;
+    Ok(Entries { readable, is_whole })
 }
 
 /// A whole body. Only an object is one: a list would be taken for the fields, in order.

@@ -20,13 +20,14 @@ mod kst;
 mod lenient;
 mod method_result;
 mod outcome;
+mod refunded;
 mod requests;
 mod values;
 mod words;
 
-pub use crate::amounts::{Amounts, CancelAmounts, default_vat};
+pub use crate::amounts::{Amounts, CancelAmounts, CancelledBefore, default_vat};
 pub use crate::answers::{
-    Amount, Approval, Cancellation, CardInfo, Order, PaymentAction, Ready, SelectedCard,
+    Amount, Approval, Cancellation, CardInfo, Entries, Order, PaymentAction, Ready, SelectedCard,
     SidInactivated, SidStatus,
 };
 pub use crate::client::{Client, Operation};

@@ -16,8 +16,8 @@ const MONEY: &[(&str, ErrorClass)] = &[
     ("BANK_ACCOUNT_BLOCKED", ErrorClass::UserAction),
     ("BANK_NOT_CONNECTED", ErrorClass::UserAction),
     ("BANK_FIRM_API_FAIL", ErrorClass::Transient),
-    // A transfer of this payer is still undecided; KakaoPay asks for about twenty minutes.
-    ("BANK_FIRM_UNKNOWN", ErrorClass::TransientLong),
+    // A transfer is still undecided, and it may be this one's.
+    ("BANK_FIRM_UNKNOWN", ErrorClass::LookUp),
     // The banks' nightly pause, 23:30 to 00:35 in Korea.
     ("BANK_FIRM_UNAVAILABLE", ErrorClass::TransientLong),
     ("UNDER_CONSTRUCTION", ErrorClass::Transient),
@@ -35,8 +35,8 @@ const MONEY: &[(&str, ErrorClass)] = &[
     ("INVALID_CANCEL_AMOUNT", ErrorClass::LookUp),
     ("INVALID_CANCEL_STATUS", ErrorClass::LookUp),
     ("INVALID_CANCEL_STATUS_DEACTIVE", ErrorClass::LookUp),
-    ("NETWORK_ACL_ERROR", ErrorClass::Merchant),
-    ("CHANNEL_NOT_FOUND", ErrorClass::Merchant),
+    ("NETWORK_ACL_ERROR", ErrorClass::Access),
+    ("CHANNEL_NOT_FOUND", ErrorClass::Access),
     ("ITEM_NOT_FOUND", ErrorClass::Merchant),
     ("DAILY_CROSSCHECK_INVALID_AUTH_KEY", ErrorClass::Merchant),
 ];
@@ -111,7 +111,7 @@ mod tests {
              TALK_USER_REQUEST_FAIL TALK_USER_RESPONSE_ERROR 1003 1035 7322",
             ErrorClass::Transient,
         ),
-        ("BANK_FIRM_UNKNOWN BANK_FIRM_UNAVAILABLE 0299 8791", ErrorClass::TransientLong),
+        ("BANK_FIRM_UNAVAILABLE 0299 8791", ErrorClass::TransientLong),
         (
             "LACK_BALANCE NOT_ENOUGH_BALANCE LIMIT_BALANCE LIMIT_ONE_TIME LIMIT_USE_PER_DAY \
              8323 5039 7983 8546 8521 8326 5200 0016",
@@ -126,15 +126,12 @@ mod tests {
         ("INVALID_PAYMENT_KEY", ErrorClass::RegisterAgain),
         ("PAYMENT_KEY_EXISTS", ErrorClass::Bug),
         (
-            "INTERNAL_ERROR INVALID_CANCEL_AMOUNT INVALID_CANCEL_STATUS \
+            "BANK_FIRM_UNKNOWN INTERNAL_ERROR INVALID_CANCEL_AMOUNT INVALID_CANCEL_STATUS \
              INVALID_CANCEL_STATUS_DEACTIVE 0000 0025 8507 0024 6666 0504 5530 1027 0010 0590 9085",
             ErrorClass::LookUp,
         ),
-        (
-            "NETWORK_ACL_ERROR CHANNEL_NOT_FOUND ITEM_NOT_FOUND \
-             DAILY_CROSSCHECK_INVALID_AUTH_KEY",
-            ErrorClass::Merchant,
-        ),
+        ("NETWORK_ACL_ERROR CHANNEL_NOT_FOUND", ErrorClass::Access),
+        ("ITEM_NOT_FOUND DAILY_CROSSCHECK_INVALID_AUTH_KEY", ErrorClass::Merchant),
     ];
 
     #[test]

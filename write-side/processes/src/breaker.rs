@@ -3,7 +3,8 @@
 //! Closed, it keeps the outcomes of the last `window` calls and opens when there are enough of them
 //! and too many failed. Open, it admits nothing for a while. Then it lets a fixed number of probes
 //! through and closes or opens again on their result. Time comes from the [`Clock`], so that tests
-//! need not wait. Which outcome is a failure is the caller's judgement: a declined payment is none.
+//! need not wait, and never runs backwards: a clock that is set back keeps no breaker open. Which
+//! outcome is a failure is the caller's judgement: a declined payment is none.
 //!
 //! Why not a crate: ops/decisions/0007-own-circuit-breaker.md.
 //!
@@ -14,10 +15,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use service_kit::clock::SharedClock;
 
 use crate::metrics;
+use crate::steady::SteadyTime;
 
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl BreakerState {
 pub struct Breaker {
     class: &'static str,
     policy: BreakerPolicy,
-    clock: SharedClock,
+    time: Arc<SteadyTime>,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -84,7 +85,7 @@ struct Inner {
 
 enum Phase {
     Closed { failed: VecDeque<bool>, failures: usize },
-    Open { until: DateTime<Utc> },
+    Open { until: Duration },
     HalfOpen { admitted: usize, succeeded: usize, failures: usize },
 }
 
@@ -109,7 +110,7 @@ impl Breaker {
     pub fn new(class: &'static str, policy: BreakerPolicy, clock: SharedClock) -> Self {
         metrics::breaker_state(class, BreakerState::Closed as u8);
         let inner = Arc::new(Mutex::new(Inner { phase: Phase::closed(), generation: 0 }));
-        Self { class, policy, clock, inner }
+        Self { class, policy, time: Arc::new(SteadyTime::new(clock)), inner }
     }
 
     /// How it stands now.
@@ -122,7 +123,7 @@ impl Breaker {
         let Phase::Open { until } = self.lock().phase else {
             return None;
         };
-        let left = until.signed_duration_since(self.clock.now()).to_std().ok()?;
+        let left = until.saturating_sub(self.time.elapsed());
         (!left.is_zero()).then_some(left)
     }
 
@@ -131,13 +132,12 @@ impl Breaker {
     /// # Errors
     /// It is open, or all its probes are under way.
     pub fn admit(&self) -> Result<Permit, BreakerOpen> {
-        let now = self.clock.now();
+        let now = self.time.elapsed();
         let mut inner = self.lock();
         if let Phase::Open { until } = inner.phase {
             if now < until {
                 metrics::breaker_rejected(self.class);
-                let left = until.signed_duration_since(now);
-                return Err(BreakerOpen { retry_after: left.to_std().unwrap_or_default() });
+                return Err(BreakerOpen { retry_after: until.saturating_sub(now) });
             }
             let probing = Phase::HalfOpen { admitted: 0, succeeded: 0, failures: 0 };
             self.change(&mut inner, probing);
@@ -196,9 +196,7 @@ impl Breaker {
     }
 
     fn opened(&self) -> Phase {
-        let open_for = TimeDelta::from_std(self.policy.open_for).unwrap_or(TimeDelta::MAX);
-        let until = self.clock.now().checked_add_signed(open_for);
-        Phase::Open { until: until.unwrap_or(DateTime::<Utc>::MAX_UTC) }
+        Phase::Open { until: self.time.elapsed().saturating_add(self.policy.open_for) }
     }
 
     fn change(&self, inner: &mut Inner, phase: Phase) {
@@ -323,6 +321,19 @@ mod tests {
         clock.advance(Duration::from_secs(10));
         calls(&breaker, 8, true);
         assert_eq!(breaker.state(), BreakerState::Open);
+    }
+
+    /// F18: on the wall clock it stayed open for an hour and ten seconds.
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_breaker_open() {
+        let (breaker, clock) = breaker();
+        calls(&breaker, 20, true);
+        clock.set("2026-11-23T11:00:00Z".parse().unwrap());
+        let left = breaker.open_for().unwrap();
+        assert!(left <= Duration::from_secs(10), "{left:?}");
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(breaker.open_for(), None);
+        breaker.admit().unwrap().record(false);
     }
 
     #[test]

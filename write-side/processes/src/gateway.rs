@@ -97,6 +97,10 @@ pub enum NotSent {
     /// The gateway is closed, or asks us to come back later.
     #[error("not now: {0}")]
     NotNow(String),
+    /// The gateway refuses our access: a wrong key, a blocked address, a contract. Says nothing
+    /// about the payment, and ends nothing for good: an operator mends it, and the call works.
+    #[error("access refused with {0}")]
+    Access(String),
     /// The request breaks a rule of the gateway; repeating it is pointless.
     #[error("the request cannot be built: {0}")]
     Unbuildable(String),
@@ -119,6 +123,7 @@ impl NotSent {
             | Self::Stale { .. }
             | Self::Connect(_)
             | Self::NotNow(_)
+            | Self::Access(_)
             | Self::Unbuildable(_) => Duration::ZERO,
         }
     }
@@ -233,6 +238,8 @@ pub struct CancelRequest {
     pub tax_free: Won,
     /// What can still be given back, this request included: the guard against doubling it.
     pub refundable_before: Won,
+    /// The tax-free part of what was refunded before: with it, the tax that is left is known.
+    pub tax_free_before: Won,
 }
 
 /// A recurring key in clear, with the payer's name at the gateway that it belongs to.

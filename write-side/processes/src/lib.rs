@@ -20,6 +20,7 @@ pub mod reconcile;
 pub mod relay;
 mod run;
 pub mod schedule;
+mod steady;
 
 pub use ::operator;
 pub use config::{GatewayPolicy, WorkerConfig};

@@ -12,6 +12,9 @@ pub const GATEWAY_CALLS: &str = "gateway_calls_total";
 pub const GATEWAY_CALL_SECONDS: &str = "gateway_call_seconds";
 /// Answers that were not the ones to our request. Every one is an alarm: money may have moved.
 pub const GATEWAY_MISMATCHES: &str = "gateway_mismatches_total";
+/// Calls refused because the gateway refuses our access (key, address, merchant code), by operation.
+/// Every one is an alarm: nothing is paid or refunded until an operator mends it.
+pub const GATEWAY_ACCESS_REFUSED: &str = "gateway_access_refused_total";
 /// Calls over the limit of calls per second, by class and result: `delayed` until their turn came,
 /// or `turned_away` because it would have come too late.
 pub const GATEWAY_THROTTLED: &str = "gateway_throttled_total";
@@ -60,6 +63,7 @@ pub fn describe() {
     describe_counter!(GATEWAY_CALLS, Unit::Count, "gateway calls by operation and result");
     describe_histogram!(GATEWAY_CALL_SECONDS, Unit::Seconds, "how long gateway calls take");
     describe_counter!(GATEWAY_MISMATCHES, Unit::Count, "answers that do not match the request");
+    describe_counter!(GATEWAY_ACCESS_REFUSED, Unit::Count, "calls whose access was refused");
     describe_counter!(GATEWAY_THROTTLED, Unit::Count, "calls over the limit per second");
     describe_gauge!(BREAKER_STATE, Unit::Count, "0 closed, 1 half open, 2 open");
     describe_counter!(BREAKER_CHANGES, Unit::Count, "transitions of a breaker");
@@ -97,6 +101,10 @@ pub(crate) fn gateway_call(operation: &'static str, result: &'static str, took: 
 
 pub(crate) fn gateway_mismatch(operation: &'static str) {
     counter!(GATEWAY_MISMATCHES, "operation" => operation).increment(1);
+}
+
+pub(crate) fn gateway_access_refused(operation: &'static str) {
+    counter!(GATEWAY_ACCESS_REFUSED, "operation" => operation).increment(1);
 }
 
 pub(crate) fn gateway_throttled(class: &'static str, result: &'static str) {

@@ -5,6 +5,7 @@
 
 mod calls;
 mod faults;
+mod omitted;
 mod refusals;
 mod samples;
 mod shop;

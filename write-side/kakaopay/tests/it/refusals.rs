@@ -26,7 +26,7 @@ async fn a_wrong_key_is_refused_before_anything_else() {
     let answer = shop.client.ready(&ready_request("NOSUCHCID", amounts()), None).await;
     let Err(CallError::Declined(error)) = answer else { panic!("{answer:?}") };
     assert_eq!((error.http_status, error.code.0), (401, -401));
-    assert_eq!(error.class(), ErrorClass::Merchant);
+    assert_eq!(error.class(), ErrorClass::Access);
     assert_eq!(shop.sim.ledger().calls(Operation::Ready).arrived, 0);
 }
 

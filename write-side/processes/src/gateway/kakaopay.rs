@@ -30,10 +30,12 @@ use super::{
     PaymentGateway, PaymentQuestion, PaymentState, Standing,
 };
 
+mod access;
 mod meaning;
 mod terms;
 
-use meaning::{flat, lost, mismatch, unbuildable};
+use access::Access;
+use meaning::{lost, mismatch, unbuildable};
 use terms::{amounts, approved_amount, cancel_amounts, cancel_differences, expected, method};
 
 /// How long a payment page lives; the tid dies with it.
@@ -47,6 +49,7 @@ type Built<T> = Result<T, InvalidRequest>;
 /// The one implementation of [`PaymentGateway`].
 pub struct KakaoPayGateway {
     parts: KakaoPayParts,
+    access: Access,
 }
 
 /// What [`KakaoPayGateway`] is put together from.
@@ -70,9 +73,9 @@ pub struct KakaoPayParts {
 }
 
 impl KakaoPayGateway {
-    /// Calls nobody yet.
+    /// Opens no connection yet.
     pub fn new(parts: KakaoPayParts) -> Self {
-        Self { parts }
+        Self { parts, access: Access::default() }
     }
 
     fn merchant(&self, terms: &PaymentTerms) -> Merchant {
@@ -99,7 +102,7 @@ impl KakaoPayGateway {
         let lane = &self.parts.checkout;
         let call =
             lane.call_admitted(admission, Operation::Ready, |client| client.ready(&body, id));
-        let answer = match flat(call.await) {
+        let answer = match self.access.answer(Operation::Ready, call.await) {
             Ok(answer) => answer,
             Err(outcome) => return outcome.into(),
         };
@@ -156,7 +159,7 @@ impl KakaoPayGateway {
         let lane = &self.parts.checkout;
         let call =
             lane.call_admitted(admission, Operation::Approve, |client| client.approve(&body, id));
-        match flat(call.await) {
+        match self.access.answer(Operation::Approve, call.await) {
             Ok(answer) => {
                 let merchant = self.merchant(terms);
                 self.believed(Operation::Approve, &merchant, terms, Some(&tid), answer)
@@ -185,7 +188,7 @@ impl KakaoPayGateway {
         let call = lane.call_admitted(admission, Operation::Subscription, |client| {
             client.subscription(&body, id)
         });
-        match flat(call.await) {
+        match self.access.answer(Operation::Subscription, call.await) {
             Ok(answer) => {
                 let merchant = &self.parts.recurring;
                 self.believed(Operation::Subscription, merchant, terms, None, answer)
@@ -219,7 +222,7 @@ impl KakaoPayGateway {
         let parts = (
             Text::parse(answer.tid.as_str()),
             Text::parse(answer.aid.as_str()),
-            approved_amount(answer.amount),
+            approved_amount(answer.amount, terms),
         );
         let (Ok(payment_ref), Ok(action_ref), Some(amount)) = parts else {
             return mismatch(operation, &[Difference::Tid]);
@@ -245,7 +248,7 @@ impl KakaoPayGateway {
         let body = OrderRequest::new(merchant.clone(), tid.clone());
         let id = Some(question.correlation_id.as_str());
         let call = self.parts.look_up.call(Operation::Order, |client| client.order(&body, id));
-        let answer = match flat(call.await) {
+        let answer = match self.access.answer(Operation::Order, call.await) {
             Ok(answer) => answer,
             Err(outcome) => return outcome.into(),
         };
@@ -253,15 +256,20 @@ impl KakaoPayGateway {
         if !differences.is_empty() {
             return mismatch(Operation::Order, &differences);
         }
-        match self.standing(&answer, &question.payment_ref) {
+        match self.standing(&answer, terms, &question.payment_ref) {
             Some(standing) => Outcome::Done(standing),
             None => lost("unknown.unreadable"),
         }
     }
 
-    fn standing(&self, answer: &kakaopay::Order, payment_ref: &Text<64>) -> Option<Standing> {
+    fn standing(
+        &self,
+        answer: &kakaopay::Order,
+        terms: &PaymentTerms,
+        payment_ref: &Text<64>,
+    ) -> Option<Standing> {
         let state = if answer.status.was_paid() {
-            PaymentState::Paid(self.paid_from(answer, payment_ref)?)
+            PaymentState::Paid(self.paid_from(answer, terms, payment_ref)?)
         } else if answer.status.is_failed() {
             PaymentState::Failed { code: Text::parse(answer.status.as_str()).ok()? }
         } else if answer.status.is_pending() {
@@ -270,25 +278,31 @@ impl KakaoPayGateway {
         } else {
             PaymentState::Other(answer.status.as_str().to_owned())
         };
-        let cancels = &answer.payment_action_details;
-        let last = cancels.iter().rfind(|it| it.payment_action_type == ActionType::Cancel);
+        let actions = &answer.payment_action_details.readable;
+        let last = actions.iter().rfind(|it| it.payment_action_type == ActionType::Cancel);
         let last_given_back = last.and_then(|action| {
             let at = action.approved_at.or(answer.canceled_at).map(kakaopay::KstTime::to_utc);
             Some(GivenBack {
                 action_ref: Some(Text::parse(action.aid.as_str()).ok()?),
-                amount: Won::try_from(action.amount).ok()?,
+                amount: Won::try_from(action.amount?).ok()?,
                 at: at.unwrap_or_else(|| self.now()),
             })
         });
-        let given_back = Won::try_from(answer.canceled_total()).ok()?;
+        let given_back = Won::try_from(answer.canceled_total()?).ok()?;
         Some(Standing { state, given_back, last_given_back })
     }
 
     /// The approval as a look-up tells it. The name of the action is the one thing that KakaoPay
     /// may leave out there; money that moved is not called unknown for want of a name.
-    fn paid_from(&self, answer: &kakaopay::Order, payment_ref: &Text<64>) -> Option<Paid> {
+    fn paid_from(
+        &self,
+        answer: &kakaopay::Order,
+        terms: &PaymentTerms,
+        payment_ref: &Text<64>,
+    ) -> Option<Paid> {
         let action = answer
             .payment_action_details
+            .readable
             .iter()
             .rfind(|it| it.payment_action_type == ActionType::Payment);
         let aid = match answer.approval_aid() {
@@ -300,7 +314,7 @@ impl KakaoPayGateway {
         Some(Paid {
             payment_ref: payment_ref.clone(),
             action_ref: Text::parse(&aid).ok()?,
-            amount: approved_amount(answer.amount)?,
+            amount: approved_amount(answer.amount, terms)?,
             method: method(answer.payment_method_type.as_ref()),
             approved_at: approved_at.unwrap_or_else(|| self.now()),
             key: None,
@@ -326,7 +340,7 @@ impl KakaoPayGateway {
         let lane = &self.parts.checkout;
         let call =
             lane.call_admitted(admission, Operation::Cancel, |client| client.cancel(&body, id));
-        let answer = match flat(call.await) {
+        let answer = match self.access.answer(Operation::Cancel, call.await) {
             Ok(answer) => answer,
             Err(outcome) => return outcome.into(),
         };
@@ -345,7 +359,8 @@ impl KakaoPayGateway {
             Err(invalid) => return unbuildable(&invalid),
         };
         let lane = &self.parts.charge;
-        match flat(lane.call(Operation::Inactive, |client| client.inactive(&body, None)).await) {
+        let call = lane.call(Operation::Inactive, |client| client.inactive(&body, None));
+        match self.access.answer(Operation::Inactive, call.await) {
             Ok(answer) if answer.status == SidState::Inactive => Outcome::Done(()),
             Ok(_still_active) => lost("unknown.still_active"),
             Err(outcome) => outcome.into(),
@@ -358,7 +373,8 @@ impl KakaoPayGateway {
             Err(invalid) => return unbuildable(&invalid),
         };
         let lane = &self.parts.look_up;
-        match flat(lane.call(Operation::Status, |client| client.status(&body, None)).await) {
+        let call = lane.call(Operation::Status, |client| client.status(&body, None));
+        match self.access.answer(Operation::Status, call.await) {
             Ok(answer) => Outcome::Done(BillingStanding {
                 is_active: answer.status == SidState::Active,
                 last_approved_at: answer.last_approved_at.map(kakaopay::KstTime::to_utc),

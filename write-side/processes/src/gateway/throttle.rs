@@ -7,16 +7,16 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use service_kit::clock::SharedClock;
 use tokio::time::{Instant, timeout_at};
+
+use crate::steady::SteadyTime;
 
 /// How often calls of a class may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,37 +111,11 @@ impl fmt::Debug for Throttle {
     }
 }
 
-/// Time since its making, by a clock that may be set back: then it stands still for that instant
-/// instead of closing the class until the old hour has come again.
-struct SteadyTime {
-    clock: SharedClock,
-    seen: Mutex<Seen>,
-}
-
-struct Seen {
-    at: DateTime<Utc>,
-    elapsed: Duration,
-}
-
-impl SteadyTime {
-    fn new(clock: SharedClock) -> Self {
-        let seen = Seen { at: clock.now(), elapsed: Duration::ZERO };
-        Self { clock, seen: Mutex::new(seen) }
-    }
-}
-
 impl governor::clock::Clock for SteadyTime {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        // No code under the lock can panic half-way through a change.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        // Negative when the clock was set back.
-        let step = now.signed_duration_since(seen.at).to_std().unwrap_or_default();
-        seen.at = now;
-        seen.elapsed = seen.elapsed.saturating_add(step);
-        seen.elapsed
+        self.elapsed()
     }
 }
 

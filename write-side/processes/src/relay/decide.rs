@@ -329,6 +329,7 @@ impl RetryPolicy {
             | NotSent::Stale { .. }
             | NotSent::Connect(_)
             | NotSent::NotNow(_)
+            | NotSent::Access(_)
             | NotSent::Unbuildable(_) => self.pause(at.number).max(reason.retry_after()),
         };
         Next::Again { pause, is_counted: !reason.is_free(), why: reason.to_string() }

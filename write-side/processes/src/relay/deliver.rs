@@ -37,6 +37,15 @@ pub struct Task<'a> {
     pub effect: &'a Effect,
 }
 
+/// What was refunded of a payment before a refund.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefundedBefore {
+    /// The sum.
+    pub amount: Won,
+    /// The tax-free part of it.
+    pub tax_free: Won,
+}
+
 /// What became of a telling.
 #[derive(Debug)]
 pub enum Told {
@@ -73,18 +82,22 @@ impl Delivery {
         &self,
         order: OrderId,
         cancel: &CancelEffect,
-    ) -> Result<Won, StoreError> {
+    ) -> Result<RefundedBefore, StoreError> {
         let loaded = self.orders.load(order.uuid()).await?;
         let Some(order) = loaded.state.placed() else {
-            return Ok(Won::ZERO);
+            return Ok(RefundedBefore { amount: Won::ZERO, tax_free: Won::ZERO });
         };
-        let others = order.refunds.iter().filter(|refund| {
-            refund.attempt == cancel.terms.attempt
-                && refund.id != cancel.refund_id
-                && matches!(refund.stage, RefundStage::Succeeded)
-        });
-        // Refunds never exceed what was paid, so their sum is a sum.
-        Ok(Won::sum(others.map(|refund| refund.amount)).unwrap_or(cancel.terms.amount))
+        let others = || {
+            order.refunds.iter().filter(|refund| {
+                refund.attempt == cancel.terms.attempt
+                    && refund.id != cancel.refund_id
+                    && matches!(refund.stage, RefundStage::Succeeded)
+            })
+        };
+        // Refunds never exceed what was paid, so their sums are sums.
+        let amount = Won::sum(others().map(|it| it.amount)).unwrap_or(cancel.terms.amount);
+        let tax_free = Won::sum(others().map(|it| it.tax_free)).unwrap_or(cancel.terms.tax_free);
+        Ok(RefundedBefore { amount, tax_free })
     }
 
     /// Tells the order what came of its effect.

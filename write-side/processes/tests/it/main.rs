@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod announcing;
+mod answers;
 mod claims;
 mod crashes;
 mod dry_check;

@@ -110,6 +110,7 @@ async fn given_back_elsewhere(world: &World, order_id: OrderId, amount: i64, bef
         amount: crate::world::won(amount),
         tax_free: crate::world::won(0),
         refundable_before: crate::world::won(before),
+        tax_free_before: crate::world::won(0),
     };
     let given_back = world.gateway().cancel(&request, Admission::pending()).await;
     assert_eq!(given_back.name(), "done");

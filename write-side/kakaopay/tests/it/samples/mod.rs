@@ -47,7 +47,7 @@ fn order() {
     let order: Order = sample(include_str!("order.json"));
     assert_eq!(order.status, OrderStatus::SuccessPayment);
     assert_eq!(order.approval_aid().expect("an aid").as_str(), "A5678901234567890123");
-    assert_eq!((order.canceled_total(), order.canceled_at), (0, None));
+    assert_eq!((order.canceled_total(), order.canceled_at), (Some(0), None));
 }
 
 #[test]

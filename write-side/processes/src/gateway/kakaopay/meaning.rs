@@ -8,6 +8,7 @@ use super::super::{Decline, Doubt, NotSent, Outcome};
 use crate::metrics;
 
 /// Everything but an answer.
+#[derive(Debug)]
 pub(super) enum NoAnswer {
     Declined(Decline),
     NotSent(NotSent),
@@ -24,8 +25,9 @@ impl<T> From<NoAnswer> for Outcome<T> {
     }
 }
 
-pub(super) fn flat<T>(called: Result<Result<T, CallError>, NotSent>) -> Result<T, NoAnswer> {
-    called.map_err(NoAnswer::NotSent)?.map_err(|error| match error {
+/// What the absence of an answer means.
+pub(super) fn meaning_of(error: CallError) -> NoAnswer {
+    match error {
         CallError::NotSent(kakaopay::NotSent::Request(rule)) => {
             NoAnswer::NotSent(NotSent::Unbuildable(rule))
         }
@@ -35,21 +37,21 @@ pub(super) fn flat<T>(called: Result<Result<T, CallError>, NotSent>) -> Result<T
         CallError::NotSent(reason) => NoAnswer::NotSent(NotSent::Connect(reason.to_string())),
         CallError::Unknown(_) => NoAnswer::Unknown(Doubt::Lost(error.code().to_owned())),
         CallError::Declined(refusal) => meaning(&refusal),
-    })
+    }
 }
 
 /// What a refusal means for the relay.
 fn meaning(refusal: &ApiError) -> NoAnswer {
     let code = code_of(refusal);
-    let is_by_method = refusal.extras.is_some();
     let class = match refusal.class() {
         ErrorClass::AlreadyPaid | ErrorClass::LookUp => {
             return NoAnswer::Unknown(Doubt::Refused(code));
         }
-        // The door was closed: nothing was tried. An approval that the method of payment refused
-        // for the moment is over for its tid, though; a cancellation is not.
+        ErrorClass::Access => return NoAnswer::NotSent(NotSent::Access(code)),
+        // Nothing was tried. An approval that the method of payment refused for the moment is over
+        // for its tid, though; a cancellation and a recurring charge are not.
         ErrorClass::Transient | ErrorClass::TransientLong
-            if !is_by_method || refusal.code == ErrorCode::CANCEL_FAILED =>
+            if refusal.extras.is_none() || refusal.code != ErrorCode::APPROVE_FAILED =>
         {
             return NoAnswer::NotSent(NotSent::NotNow(code));
         }
@@ -95,3 +97,6 @@ pub(super) fn mismatch<T>(operation: Operation, differences: &[Difference]) -> O
     let fields = differences.iter().map(|difference| difference.field()).collect();
     Outcome::Unknown(Doubt::Mismatch(fields))
 }
+
+#[cfg(test)]
+mod tests;

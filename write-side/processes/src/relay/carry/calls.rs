@@ -107,13 +107,13 @@ impl Carrier {
         let refundable_before = cancel
             .terms
             .amount
-            .checked_sub(before)
+            .checked_sub(before.amount)
             .ok_or_else(|| Stop::Hopeless("more given back than was ever paid".to_owned()))?;
         if row.unknown_for.is_some() {
             let outcome = self.gateway.look_up(&payment).await;
             reach(Point::AfterLookUp).await;
             let at = self.this_try(row);
-            let next = self.retries.after_cancel_look_up(outcome, before, cancel.amount, at);
+            let next = self.retries.after_cancel_look_up(outcome, before.amount, cancel.amount, at);
             if self.proceed(task, next, None, CallState::NotStored).await? == Proceed::Done {
                 return Ok(());
             }
@@ -136,6 +136,7 @@ impl Carrier {
             amount: cancel.amount,
             tax_free: cancel.tax_free,
             refundable_before,
+            tax_free_before: before.tax_free,
         };
         let outcome = match self.check_age(stored) {
             Ok(()) => self.gateway.cancel(&request, admission).await,
