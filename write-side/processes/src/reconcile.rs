@@ -3,7 +3,8 @@
 //! Approved payments are compared with the gateway's answer to a look-up; what differs becomes an
 //! event of the order, counted and alarmed once, and nothing is corrected by itself. Payments
 //! that nobody is working on although their outcome is open are looked up and, once the gateway
-//! knows, handed back to the relay. No money moves from here: the only call made is the question.
+//! knows, handed back to the relay. What ended without money is looked up again, too (`ended`,
+//! `refunds`). No money moves from here: the only call made is the question.
 //!
 //! Ours is the order itself, read before the question; what was found is recorded at that very
 //! version. An order that moved meanwhile is compared anew rather than alarmed about.
@@ -16,7 +17,7 @@ use chrono::{DateTime, Utc};
 use contracts::events::DifferenceKind;
 use contracts::{OrderId, Text, Won};
 use deadpool_postgres::Pool;
-use domain::order::{Attempt, Order, PlacedOrder, RefundStage};
+use domain::order::{Attempt, Order, PlacedOrder, Refund, RefundStage};
 use event_feed::FeedReader;
 use event_store::{Executor, StoreError};
 use serde::Serialize;
@@ -31,11 +32,15 @@ use crate::metrics;
 use crate::reactions::{PaymentIndex, Reaction, ReactionError};
 
 mod differences;
+pub mod due;
+mod ended;
 mod pending;
+mod refunds;
+mod showing;
 pub mod table;
 
 pub use differences::Difference;
-pub use operator::LOOK_UP_AFTER;
+pub use operator::{LOOK_UP_AFTER, REFUND_OVERDUE_AFTER};
 
 /// Times an order that moves is compared again before it is left for another day.
 const MOVES_MAX: u32 = 3;
@@ -213,6 +218,11 @@ impl Indexed {
             since: row.try_get("since")?,
         })
     }
+
+    /// The columns that name it.
+    fn key(&self) -> (Uuid, i32) {
+        (self.order.uuid(), i32::try_from(self.attempt).unwrap_or(i32::MAX))
+    }
 }
 
 impl Reconciler {
@@ -337,44 +347,60 @@ impl Reconciler {
 
     async fn ask(&self, order: &PlacedOrder, number: u32) -> Option<Compared> {
         let attempt = order.attempt(number)?;
-        let approval = attempt.stage.approval()?;
-        let ours = ours(order, attempt);
-        let question = question(order, attempt, &approval.tid);
-        let mut compared = Compared {
-            order_id: order.order_id,
-            number: order.number.as_str().to_owned(),
-            attempt: number,
-            tid: approval.tid.as_str().to_owned(),
-            ours,
-            theirs: None,
-            verdict: Verdict::Unanswered,
-            differences: Vec::new(),
-            unanswered: None,
-        };
-        match self.gateway.look_up(&question).await {
-            Outcome::Done(standing) => {
-                let theirs = theirs(&standing);
-                let is_moving = is_moving(order, attempt, &compared.ours, &theirs);
-                compared.hold_against(theirs, is_moving);
-            }
-            Outcome::Unknown(doubt @ Doubt::Mismatch(_)) => {
-                compared.differ(DifferenceKind::Mismatch, &doubt.to_string());
-            }
-            // Money that we booked and that they know nothing of.
-            Outcome::Declined(decline) => {
-                compared.differ(DifferenceKind::Refused, decline.code.as_str());
-            }
-            Outcome::Unknown(doubt) => compared.unanswered = Some(doubt.to_string()),
-            Outcome::NotSent(reason) => compared.unanswered = Some(reason.to_string()),
-        }
-        Some(compared)
+        let question = question(order, attempt, &attempt.stage.approval()?.tid);
+        let outcome = self.gateway.look_up(&question).await;
+        judged(order, attempt, &outcome, self.clock.now())
     }
 }
 
+/// Our ledger about an approved payment beside what the gateway answered at `now`.
+fn judged(
+    order: &PlacedOrder,
+    attempt: &Attempt,
+    outcome: &Outcome<Standing>,
+    now: DateTime<Utc>,
+) -> Option<Compared> {
+    let approval = attempt.stage.approval()?;
+    let mut compared = Compared {
+        order_id: order.order_id,
+        number: order.number.as_str().to_owned(),
+        attempt: attempt.number,
+        tid: approval.tid.as_str().to_owned(),
+        ours: ours(order, attempt),
+        theirs: None,
+        verdict: Verdict::Unanswered,
+        differences: Vec::new(),
+        unanswered: None,
+    };
+    match outcome {
+        Outcome::Done(standing) => {
+            let theirs = theirs(standing);
+            let is_moving = is_moving(order, attempt, now, (&compared.ours, &theirs));
+            compared.hold_against(theirs, is_moving, overdue(order, attempt, now));
+        }
+        Outcome::Unknown(doubt @ Doubt::Mismatch(_)) => {
+            compared.differ(DifferenceKind::Mismatch, &doubt.to_string());
+        }
+        // Money that we booked and that they know nothing of.
+        Outcome::Declined(decline) => {
+            compared.differ(DifferenceKind::Refused, decline.code.as_str());
+        }
+        Outcome::Unknown(doubt) => compared.unanswered = Some(doubt.to_string()),
+        Outcome::NotSent(reason) => compared.unanswered = Some(reason.to_string()),
+    }
+    Some(compared)
+}
+
 impl Compared {
-    /// They told their books.
-    fn hold_against(&mut self, theirs: Books, is_moving: bool) {
+    /// They told their books. `overdue`: the refunds in won that are pending for too long.
+    fn hold_against(&mut self, theirs: Books, is_moving: bool, overdue: i64) {
         self.differences = differences_between(&self.ours, &theirs);
+        if 0 < overdue {
+            let (ours, theirs) =
+                (format!("refunds of {overdue} pending"), format!("{} refunded", theirs.cancelled));
+            let kind = DifferenceKind::Unresolved;
+            self.differences.extend(Difference::new(kind, &ours, &theirs));
+        }
         self.verdict = match self.differences.is_empty() {
             true => Verdict::Same,
             false if is_moving => Verdict::UnderWay,
@@ -469,13 +495,33 @@ fn differences_between(ours: &Books, theirs: &Books) -> Vec<Difference> {
 }
 
 /// Whether refunds that are under way explain that more went back there than here.
-fn is_moving(order: &PlacedOrder, attempt: &Attempt, ours: &Books, theirs: &Books) -> bool {
-    let pending = order.refunds.iter().filter(|refund| {
-        refund.attempt == attempt.number && matches!(refund.stage, RefundStage::Pending)
-    });
-    let pending: i64 = pending.map(|refund| refund.amount.amount()).sum();
+fn is_moving(
+    order: &PlacedOrder,
+    attempt: &Attempt,
+    now: DateTime<Utc>,
+    (ours, theirs): (&Books, &Books),
+) -> bool {
+    let pending = pending_of(order, attempt, |refund| !is_overdue(refund, now));
     let more = theirs.cancelled - ours.cancelled;
     ours.amount == theirs.amount && 0 < more && more <= pending
+}
+
+/// What of the payment has been on its way back for longer than a refund takes, in won.
+fn overdue(order: &PlacedOrder, attempt: &Attempt, now: DateTime<Utc>) -> i64 {
+    pending_of(order, attempt, |refund| is_overdue(refund, now))
+}
+
+fn pending_of(order: &PlacedOrder, attempt: &Attempt, counts: impl Fn(&Refund) -> bool) -> i64 {
+    let refunds = order.refunds.iter().filter(|refund| {
+        refund.attempt == attempt.number
+            && matches!(refund.stage, RefundStage::Pending)
+            && counts(refund)
+    });
+    refunds.map(|refund| refund.amount.amount()).sum()
+}
+
+fn is_overdue(refund: &Refund, now: DateTime<Utc>) -> bool {
+    REFUND_OVERDUE_AFTER <= now - refund.requested_at
 }
 
 impl fmt::Debug for Reconciler {

@@ -9,6 +9,7 @@ mod expiry;
 mod faults;
 mod leases;
 mod moving;
+mod nets;
 mod nth_call;
 mod nth_database_call;
 mod operating;
