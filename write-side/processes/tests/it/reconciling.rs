@@ -46,7 +46,7 @@ pub(crate) async fn indexed(world: &World, state: &str, rows: i64) {
 }
 
 /// How many differences were recorded, and how many settled.
-async fn recorded(world: &World) -> (i64, i64) {
+pub(crate) async fn recorded(world: &World) -> (i64, i64) {
     let count = async |name| {
         world.number(&format!("select count(*) from events where event_type = '{name}'")).await
     };
