@@ -115,6 +115,31 @@ impl Operator {
         what: Intervention,
         by: &By,
     ) -> Result<(), OperatorError> {
+        self.carry_out(None, id, what, by).await
+    }
+
+    /// As [`intervene`](Self::intervene), but only for a row that is still in the state `from`: what
+    /// was decided by a look at the row is not done to one that an operator has held since.
+    ///
+    /// # Errors
+    /// As [`intervene`](Self::intervene).
+    pub async fn intervene_from(
+        &self,
+        from: &str,
+        id: Uuid,
+        what: Intervention,
+        by: &By,
+    ) -> Result<(), OperatorError> {
+        self.carry_out(Some(from), id, what, by).await
+    }
+
+    async fn carry_out(
+        &self,
+        from: Option<&str>,
+        id: Uuid,
+        what: Intervention,
+        by: &By,
+    ) -> Result<(), OperatorError> {
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
         // Locked, so that the relay cannot take the row between the look and the change.
@@ -126,7 +151,8 @@ impl Operator {
         if let Some(settled) = settled.filter(|settled| what.contradicts(settled)) {
             return Err(OperatorError::Contradicted { id, settled });
         }
-        if what.carry_out_in_tx(&tx, id).await? == 0 {
+        let is_expected = from.is_none_or(|from| from == state);
+        if !is_expected || what.carry_out_in_tx(&tx, id).await? == 0 {
             return Err(OperatorError::WrongState { id, state });
         }
         let actor = serde_json::to_value(&by.actor).map_err(unwritable)?;

@@ -1,5 +1,6 @@
 //! What waits for a person: rows of the outbox, events that reactions set aside, payments without an
-//! outcome and differences from the gateway's books. Shows them, and writes down what is to be done
+//! outcome, refunds that are owed, recurring keys that are missing, and differences from the gateway's
+//! books. Shows them, and writes down what is to be done
 //! about what gave up, with who said so.
 //!
 //! Nothing here calls the gateway or an aggregate: relay and reactions do, as ever. What may
@@ -8,6 +9,8 @@
 
 mod books;
 mod interventions;
+mod keys;
+mod refunds;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, PoolError};
@@ -18,6 +21,8 @@ use uuid::Uuid;
 
 pub use self::books::{LOOK_UP_AFTER, OpenDifference, OpenPayment};
 pub use self::interventions::{By, Intervened, Intervention};
+pub use self::keys::{MissingKey, MissingKeyCounts};
+pub use self::refunds::{OpenRefund, REFUND_OVERDUE_AFTER, RefundCounts};
 
 /// A row as an operator sees it. Nothing secret: tokens are sealed and left out.
 #[derive(Debug, Clone, Serialize)]

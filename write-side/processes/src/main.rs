@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use chrono::NaiveDate;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use contracts::Actor;
 use operator::{By, Intervention, Operator, OperatorError, RowView};
 use processes::WorkerConfig;
@@ -17,6 +17,8 @@ use service_kit::pools::{self, PoolSettings};
 use service_kit::telemetry::LogFormat;
 use service_kit::{shutdown, telemetry};
 use uuid::Uuid;
+
+mod lists;
 
 /// Pillivery's background work: outbox relay, reactions, schedule.
 #[derive(Debug, Parser)]
@@ -34,7 +36,7 @@ KAKAOPAY_{CHECKOUT,CHARGE,LOOK_UP}_CALLS_{MAX,PER_SECOND,BURST}, RELAY_ROWS_MAX,
 RELAY_POLL_MS,
 RELAY_LEASE_MS, LOG_FORMAT.
 KAKAOPAY_*_CALLS_PER_SECOND (4000, 20, 100) hold for this process: with several workers, each gets a part.
-`outbox`, `parked` and `differences` need DATABASE_URL alone.";
+`outbox`, `parked`, `differences`, `unresolved`, `refunds` and `missing-keys` need DATABASE_URL alone.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -66,6 +68,13 @@ enum Command {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
+    /// Lists payments without an outcome, oldest first.
+    Unresolved(List),
+    /// Lists refunds that the shop owes, those that are due first: pending for over an hour, given up
+    /// by the relay, or refused.
+    Refunds(List),
+    /// Lists recurring keys that were lost with their answer, oldest first.
+    MissingKeys(List),
     /// Asks KakaoPay whether the settings would work; opens and moves nothing.
     Kakaopay {
         #[command(subcommand)]
@@ -76,6 +85,16 @@ enum Command {
         #[command(subcommand)]
         command: ParkedCommand,
     },
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// At most this many.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -150,6 +169,13 @@ async fn main() -> ExitCode {
         Command::Parked { command } => parked(command).await.map(|()| true),
         Command::Reconcile { from, to, json } => reconcile(days(from, to), json).await,
         Command::Differences { limit } => differences(limit).await.map(|()| true),
+        Command::Unresolved(List { limit, json }) => {
+            lists::unresolved(limit, json).await.map(|()| true)
+        }
+        Command::Refunds(List { limit, json }) => lists::refunds(limit, json).await.map(|()| true),
+        Command::MissingKeys(List { limit, json }) => {
+            lists::missing_keys(limit, json).await.map(|()| true)
+        }
         Command::Kakaopay { command: KakaopayCommand::Check } => check().await,
     };
     match outcome {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
+use operator::{MissingKeyCounts, RefundCounts};
 
 /// Gateway calls by operation and result (`done`, `declined`, `not_sent`, `unknown`).
 pub const GATEWAY_CALLS: &str = "gateway_calls_total";
@@ -57,6 +58,24 @@ pub const RECONCILED: &str = "reconciled_payments_total";
 pub const RECONCILE_DIFFERENCES: &str = "reconcile_differences_total";
 /// Differences that are still open, as of the last minute. An alarm as long as it is above 0.
 pub const RECONCILE_OPEN: &str = "reconcile_differences_open";
+/// Payments and refunds that ended as "no" and were found carried out, by kind (`payment`, `refund`).
+/// Every one is an alarm: the answer that was believed was wrong.
+pub const RECONCILE_NET_FOUND: &str = "reconcile_net_found_total";
+/// Refunds that the gateway refused, by kind (`automatic`, `requested`). Every automatic one is an
+/// alarm: it refunds a payment that came too late, and no shopper asks for it again.
+pub const REFUNDS_REFUSED: &str = "refunds_refused_total";
+/// Refunds that are open by state (`overdue`: pending for over an hour; `refused`), as of the last
+/// minute.
+pub const REFUNDS_OPEN: &str = "refunds_open";
+/// Open refunds that are due tomorrow, today or earlier, as of the last minute. An alarm as long as
+/// it is above 0.
+pub const REFUNDS_DUE_SOON: &str = "refunds_due_soon";
+/// Recurring keys that are missing, by age (`under_a_day`, `under_a_week`, `older`), as of the last
+/// minute.
+pub const BILLING_KEYS_MISSING_NOW: &str = "billing_keys_missing";
+/// How far this process's clock is ahead of the database's, in seconds; behind is negative. An alarm
+/// beyond 60 s: orders no longer expire, and nothing is cleaned up.
+pub const CLOCK_SKEW: &str = "worker_clock_skew_seconds";
 
 /// Gives every metric its unit and help; called once by `run`.
 pub fn describe() {
@@ -92,6 +111,12 @@ pub fn describe() {
         "new differences from the gateway's books"
     );
     describe_gauge!(RECONCILE_OPEN, Unit::Count, "differences that are still open");
+    describe_counter!(RECONCILE_NET_FOUND, Unit::Count, "what ended as no and was carried out");
+    describe_counter!(REFUNDS_REFUSED, Unit::Count, "refunds that the gateway refused");
+    describe_gauge!(REFUNDS_OPEN, Unit::Count, "refunds that are overdue or were refused");
+    describe_gauge!(REFUNDS_DUE_SOON, Unit::Count, "open refunds due by tomorrow");
+    describe_gauge!(BILLING_KEYS_MISSING_NOW, Unit::Count, "recurring keys that are missing");
+    describe_gauge!(CLOCK_SKEW, Unit::Seconds, "this clock ahead of the database's");
 }
 
 pub(crate) fn gateway_call(operation: &'static str, result: &'static str, took: Duration) {
@@ -182,4 +207,33 @@ pub(crate) fn reconcile_differences_open(open: u32) {
 
 pub(crate) fn reconcile_difference(kind: &'static str) {
     counter!(RECONCILE_DIFFERENCES, "kind" => kind).increment(1);
+}
+
+pub(crate) fn reconcile_net_found(kind: &'static str) {
+    counter!(RECONCILE_NET_FOUND, "kind" => kind).increment(1);
+}
+
+pub(crate) fn refund_refused(is_automatic: bool) {
+    let kind = if is_automatic { "automatic" } else { "requested" };
+    counter!(REFUNDS_REFUSED, "kind" => kind).increment(1);
+}
+
+pub(crate) fn refunds_open(counts: RefundCounts) {
+    let RefundCounts { overdue, refused, due_soon } = counts;
+    gauge!(REFUNDS_OPEN, "state" => "overdue").set(f64::from(overdue));
+    gauge!(REFUNDS_OPEN, "state" => "refused").set(f64::from(refused));
+    gauge!(REFUNDS_DUE_SOON).set(f64::from(due_soon));
+}
+
+pub(crate) fn billing_keys_missing_now(counts: MissingKeyCounts) {
+    let MissingKeyCounts { under_a_day, under_a_week, older } = counts;
+    for (age, keys) in
+        [("under_a_day", under_a_day), ("under_a_week", under_a_week), ("older", older)]
+    {
+        gauge!(BILLING_KEYS_MISSING_NOW, "age" => age).set(f64::from(keys));
+    }
+}
+
+pub(crate) fn clock_skew(seconds: f64) {
+    gauge!(CLOCK_SKEW).set(seconds);
 }

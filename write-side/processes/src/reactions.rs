@@ -25,12 +25,14 @@ pub mod expiry_index;
 pub mod paid_orders;
 pub mod payment_differences;
 pub mod payment_index;
+pub mod refund_index;
 pub mod table;
 
 pub use expiry_index::ExpiryIndex;
 pub use paid_orders::PaidOrders;
 pub use payment_differences::PaymentDifferences;
 pub use payment_index::PaymentIndex;
+pub use refund_index::RefundIndex;
 
 /// Events read at once: one round trip amortised over many, and half a MiB at most.
 const BATCH_EVENTS_MAX: u32 = 200;

@@ -3,7 +3,8 @@
 //! Approved payments are compared with the gateway's answer to a look-up; what differs becomes an
 //! event of the order, counted and alarmed once, and nothing is corrected by itself. Payments
 //! that nobody is working on although their outcome is open are looked up and, once the gateway
-//! knows, handed back to the relay. No money moves from here: the only call made is the question.
+//! knows, handed back to the relay. What ended without money is looked up again, too (`ended`,
+//! `refunds`). No money moves from here: the only call made is the question.
 //!
 //! Ours is the order itself, read before the question; what was found is recorded at that very
 //! version. An order that moved meanwhile is compared anew rather than alarmed about.
@@ -13,29 +14,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use contracts::events::DifferenceKind;
-use contracts::{OrderId, Text, Won};
+use contracts::{OrderId, Text};
 use deadpool_postgres::Pool;
-use domain::order::{Attempt, Order, PlacedOrder, RefundStage};
+use domain::order::{Attempt, Order, PlacedOrder};
 use event_feed::FeedReader;
 use event_store::{Executor, StoreError};
-use serde::Serialize;
 use service_kit::clock::SharedClock;
 use service_kit::shutdown::Shutdown;
 use tokio::task::JoinSet;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::gateway::{Doubt, Outcome, PaymentGateway, PaymentQuestion, PaymentState, Standing};
+use crate::gateway::{PaymentGateway, PaymentQuestion};
 use crate::metrics;
 use crate::reactions::{PaymentIndex, Reaction, ReactionError};
 
 mod differences;
+pub mod due;
+mod ended;
 mod pending;
+mod refunds;
+mod showing;
 pub mod table;
+mod verdict;
 
 pub use differences::Difference;
-pub use operator::LOOK_UP_AFTER;
+pub use verdict::{Books, Compared, Summary, Verdict};
+
+pub use operator::{LOOK_UP_AFTER, REFUND_OVERDUE_AFTER};
+use verdict::judged;
 
 /// Times an order that moves is compared again before it is left for another day.
 const MOVES_MAX: u32 = 3;
@@ -114,88 +121,6 @@ pub struct Span {
     pub to: DateTime<Utc>,
 }
 
-/// One side of the books about one payment; amounts in won.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Books {
-    /// What was paid.
-    pub amount: i64,
-    /// What of it went back.
-    pub cancelled: i64,
-    /// `PAID`, `PARTLY_REFUNDED` or `REFUNDED`; on their side also what else the gateway says.
-    pub status: String,
-}
-
-/// What came of comparing a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Both sides say the same.
-    Same,
-    /// They do not.
-    Differs,
-    /// Money is moving right now; nothing can be said.
-    UnderWay,
-    /// The gateway did not answer.
-    Unanswered,
-}
-
-/// One payment, ours and theirs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Compared {
-    /// Which order.
-    pub order_id: OrderId,
-    /// Its number for people.
-    pub number: String,
-    /// Which attempt.
-    pub attempt: u32,
-    /// The gateway's id of the payment.
-    pub tid: String,
-    /// Our side.
-    pub ours: Books,
-    /// Their side, when they told it.
-    pub theirs: Option<Books>,
-    /// What came of it.
-    pub verdict: Verdict,
-    /// In what they differ.
-    pub differences: Vec<Difference>,
-    /// Why the gateway told nothing, when it did not.
-    pub unanswered: Option<String>,
-}
-
-/// How many payments came out how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Summary {
-    /// Both sides say the same.
-    pub same: u64,
-    /// They do not.
-    pub differing: u64,
-    /// Money is moving right now.
-    pub under_way: u64,
-    /// The gateway did not answer.
-    pub unanswered: u64,
-}
-
-impl Summary {
-    /// Payments compared.
-    pub const fn total(&self) -> u64 {
-        self.same + self.differing + self.under_way + self.unanswered
-    }
-
-    /// Whether every payment was compared and none differs.
-    pub const fn is_clean(&self) -> bool {
-        self.differing == 0 && self.unanswered == 0
-    }
-
-    fn count(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Same => self.same += 1,
-            Verdict::Differs => self.differing += 1,
-            Verdict::UnderWay => self.under_way += 1,
-            Verdict::Unanswered => self.unanswered += 1,
-        }
-    }
-}
-
 /// A payment of the index.
 #[derive(Debug, Clone, Copy)]
 struct Indexed {
@@ -212,6 +137,11 @@ impl Indexed {
             attempt: attempt.unsigned_abs(),
             since: row.try_get("since")?,
         })
+    }
+
+    /// The columns that name it.
+    fn key(&self) -> (Uuid, i32) {
+        (self.order.uuid(), i32::try_from(self.attempt).unwrap_or(i32::MAX))
     }
 }
 
@@ -337,68 +267,9 @@ impl Reconciler {
 
     async fn ask(&self, order: &PlacedOrder, number: u32) -> Option<Compared> {
         let attempt = order.attempt(number)?;
-        let approval = attempt.stage.approval()?;
-        let ours = ours(order, attempt);
-        let question = question(order, attempt, &approval.tid);
-        let mut compared = Compared {
-            order_id: order.order_id,
-            number: order.number.as_str().to_owned(),
-            attempt: number,
-            tid: approval.tid.as_str().to_owned(),
-            ours,
-            theirs: None,
-            verdict: Verdict::Unanswered,
-            differences: Vec::new(),
-            unanswered: None,
-        };
-        match self.gateway.look_up(&question).await {
-            Outcome::Done(standing) => {
-                let theirs = theirs(&standing);
-                let is_moving = is_moving(order, attempt, &compared.ours, &theirs);
-                compared.hold_against(theirs, is_moving);
-            }
-            Outcome::Unknown(doubt @ Doubt::Mismatch(_)) => {
-                compared.differ(DifferenceKind::Mismatch, &doubt.to_string());
-            }
-            // Money that we booked and that they know nothing of.
-            Outcome::Declined(decline) => {
-                compared.differ(DifferenceKind::Refused, decline.code.as_str());
-            }
-            Outcome::Unknown(doubt) => compared.unanswered = Some(doubt.to_string()),
-            Outcome::NotSent(reason) => compared.unanswered = Some(reason.to_string()),
-        }
-        Some(compared)
-    }
-}
-
-impl Compared {
-    /// They told their books.
-    fn hold_against(&mut self, theirs: Books, is_moving: bool) {
-        self.differences = differences_between(&self.ours, &theirs);
-        self.verdict = match self.differences.is_empty() {
-            true => Verdict::Same,
-            false if is_moving => Verdict::UnderWay,
-            false => Verdict::Differs,
-        };
-        self.theirs = Some(theirs);
-    }
-
-    /// They told no books, and that itself is a difference.
-    fn differ(&mut self, kind: DifferenceKind, told: &str) {
-        self.verdict = Verdict::Differs;
-        self.differences = Vec::from_iter(Difference::new(kind, &self.ours.status, told));
-    }
-}
-
-impl Verdict {
-    /// The name of the verdict, for tables and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Same => "same",
-            Self::Differs => "differs",
-            Self::UnderWay => "under_way",
-            Self::Unanswered => "unanswered",
-        }
+        let question = question(order, attempt, &attempt.stage.approval()?.tid);
+        let outcome = self.gateway.look_up(&question).await;
+        judged(order, attempt, &outcome, self.clock.now())
     }
 }
 
@@ -425,57 +296,6 @@ fn question(order: &PlacedOrder, attempt: &Attempt, tid: &Text<64>) -> PaymentQu
         payment_ref: tid.clone(),
         correlation_id: Uuid::now_v7().to_string(),
     }
-}
-
-fn ours(order: &PlacedOrder, attempt: &Attempt) -> Books {
-    let (amount, cancelled) = (attempt.paid(), order.refunded_of(attempt));
-    Books {
-        amount: amount.amount(),
-        cancelled: cancelled.amount(),
-        status: status(amount, cancelled).to_owned(),
-    }
-}
-
-fn theirs(standing: &Standing) -> Books {
-    let (amount, status) = match &standing.state {
-        PaymentState::Paid(paid) => {
-            (paid.amount.total, status(paid.amount.total, standing.given_back).to_owned())
-        }
-        PaymentState::Pending { .. } => (Won::ZERO, "PENDING".to_owned()),
-        PaymentState::Failed { code } => (Won::ZERO, format!("FAILED {code}")),
-        PaymentState::Other(word) => (Won::ZERO, word.clone()),
-    };
-    Books { amount: amount.amount(), cancelled: standing.given_back.amount(), status }
-}
-
-fn status(amount: Won, cancelled: Won) -> &'static str {
-    match cancelled {
-        Won::ZERO => "PAID",
-        part if part < amount => "PARTLY_REFUNDED",
-        _ => "REFUNDED",
-    }
-}
-
-fn differences_between(ours: &Books, theirs: &Books) -> Vec<Difference> {
-    [
-        (DifferenceKind::Amount, ours.amount.to_string(), theirs.amount.to_string()),
-        (DifferenceKind::Cancelled, ours.cancelled.to_string(), theirs.cancelled.to_string()),
-        (DifferenceKind::Status, ours.status.clone(), theirs.status.clone()),
-    ]
-    .into_iter()
-    .filter(|(_, ours, theirs)| ours != theirs)
-    .filter_map(|(kind, ours, theirs)| Difference::new(kind, &ours, &theirs))
-    .collect()
-}
-
-/// Whether refunds that are under way explain that more went back there than here.
-fn is_moving(order: &PlacedOrder, attempt: &Attempt, ours: &Books, theirs: &Books) -> bool {
-    let pending = order.refunds.iter().filter(|refund| {
-        refund.attempt == attempt.number && matches!(refund.stage, RefundStage::Pending)
-    });
-    let pending: i64 = pending.map(|refund| refund.amount.amount()).sum();
-    let more = theirs.cancelled - ours.cancelled;
-    ours.amount == theirs.amount && 0 < more && more <= pending
 }
 
 impl fmt::Debug for Reconciler {

@@ -30,7 +30,9 @@ use crate::gateway::PaymentGateway;
 use crate::gateway::kakaopay::{KakaoPayGateway, KakaoPayParts};
 use crate::gateway::lane::{Lane, LanePolicy};
 use crate::metrics;
-use crate::reactions::{ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor};
+use crate::reactions::{
+    ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor, RefundIndex,
+};
 use crate::reconcile::{Pace, Reconciler};
 use crate::relay::deliver::Delivery;
 use crate::relay::{Carrier, Keys, Relay, Rows, WakeUp};
@@ -150,6 +152,7 @@ pub async fn run_on(
     let paid = reactor.clone().run(parts.paid_orders(), shutdown.clone());
     let expiry = reactor.clone().run(ExpiryIndex, shutdown.clone());
     let payments = reactor.clone().run(PaymentIndex, shutdown.clone());
+    let refunds = reactor.clone().run(RefundIndex, shutdown.clone());
     let differences = reactor.run(PaymentDifferences, shutdown.clone());
     let jobs = parts.jobs(shutdown.clone());
     let reconciler = parts.reconciler(shutdown.clone());
@@ -160,6 +163,7 @@ pub async fn run_on(
         paid,
         expiry,
         payments,
+        refunds,
         differences,
         waking,
         watching,
@@ -168,7 +172,7 @@ pub async fn run_on(
         ending_all(&trigger, serve(SERVICE, ops, routes, shutdown)),
         follower.stopped(),
     );
-    let (_drained, (), (), (), (), (), (), (), scheduled, served, ()) = ended;
+    let (_drained, (), (), (), (), (), (), (), (), scheduled, served, ()) = ended;
     scheduled?;
     served?;
     tracing::info!("worker stopped");
@@ -271,6 +275,7 @@ struct Parts {
     rows: Rows,
     owner: String,
     clock: SharedClock,
+    is_clock_settable: bool,
     wake_up: WakeUp,
 }
 
@@ -303,6 +308,7 @@ impl Parts {
             owner,
             pool,
             clock,
+            is_clock_settable: config.clock.is_settable(),
             wake_up,
         })
     }
@@ -323,6 +329,7 @@ impl Parts {
             store: Arc::clone(&self.store),
             orders: self.orders.clone(),
             clock: Arc::clone(&self.clock),
+            is_clock_settable: self.is_clock_settable,
             shutdown,
         }
     }

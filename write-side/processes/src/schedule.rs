@@ -19,10 +19,11 @@ use service_kit::shutdown::Shutdown;
 use uuid::Uuid;
 
 use crate::metrics;
-use crate::reconcile::{Reconciler, Span};
+use crate::reconcile::{ReconcileError, Reconciler, Span};
 use crate::relay::with_causes;
 
 pub mod line;
+mod skew;
 
 use line::Line;
 
@@ -32,6 +33,10 @@ const EXPIRE_ORDERS: &str = "0 * * * * *";
 const CLEAN_UP: &str = "30 17,47 * * * *";
 /// Every minute, away from the full one: payments whose outcome is overdue.
 const LOOK_UP_PENDING: &str = "25 * * * * *";
+/// Every minute, away from both: ended attempts that are looked up once more.
+const LOOK_UP_ENDED: &str = "35 * * * * *";
+/// Every minute, away from all three: refunds that are overdue or were refused.
+const LOOK_UP_REFUNDS: &str = "45 * * * * *";
 /// Every night at 03:40 in Korea, away from the banks' maintenance around midnight: a sample of the
 /// last days' payments.
 const COMPARE_SAMPLE: &str = "0 40 18 * * *";
@@ -45,8 +50,6 @@ const EXPIRE_BATCH_MAX: i64 = 200;
 const CLEAN_BATCH_MAX: u32 = 1_000;
 /// How long an order whose payment is under way is left alone before it is asked again.
 const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(1);
-/// How long outbox rows that were carried out are kept for questions.
-const DONE_KEPT_FOR: TimeDelta = TimeDelta::days(30);
 
 /// Why a job did not end well; it runs again at its next time.
 #[derive(Debug, thiserror::Error)]
@@ -73,16 +76,24 @@ pub struct Jobs {
     pub orders: Executor<Order>,
     /// What time it is.
     pub clock: SharedClock,
+    /// Whether that clock is one that is set by hand, in development: it may differ from the
+    /// database's as far as it likes. Otherwise nothing that a wrong clock would destroy is done
+    /// while it differs.
+    pub is_clock_settable: bool,
     /// Ends jobs between two batches.
     pub shutdown: Shutdown,
 }
 
 impl Jobs {
-    /// Asks every order whose time is over to expire; returns how many did.
+    /// Asks every order whose time is over to expire; returns how many did. None does while this
+    /// process's clock is wrong.
     ///
     /// # Errors
     /// The database is away; what was expired stays so.
     pub async fn expire_orders(&self) -> Result<u64, JobError> {
+        if !self.is_clock_right().await? {
+            return Ok(0);
+        }
         let mut expired = 0;
         loop {
             let due = self.due_orders().await?;
@@ -152,18 +163,20 @@ impl Jobs {
         Ok(())
     }
 
-    /// Removes receipts that expired and outbox rows that were carried out long ago; returns how
-    /// many.
+    /// Removes receipts that expired and outbox rows that were carried out long ago, by the
+    /// database's clock; returns how many.
     ///
     /// # Errors
     /// The database is away; what was removed stays so.
     pub async fn clean_up(&self) -> Result<u64, JobError> {
-        let now = self.clock.now();
+        if !self.is_clock_right().await? {
+            return Ok(0);
+        }
         let mut removed = 0;
         while !self.shutdown.is_requested() {
             let receipts = self.store.forget_receipts(CLEAN_BATCH_MAX).await;
             let receipts = receipts.map_err(JobError::new)?;
-            let rows = self.forget_done(now - DONE_KEPT_FOR).await?;
+            let rows = self.forget_done().await?;
             removed += receipts + rows;
             if receipts.max(rows) < u64::from(CLEAN_BATCH_MAX) {
                 break;
@@ -172,11 +185,21 @@ impl Jobs {
         Ok(removed)
     }
 
-    async fn forget_done(&self, before: DateTime<Utc>) -> Result<u64, JobError> {
+    async fn with_right_clock(
+        &self,
+        work: impl Future<Output = Result<u64, ReconcileError>>,
+    ) -> Result<u64, JobError> {
+        if !self.is_clock_right().await? {
+            return Ok(0);
+        }
+        work.await.map_err(JobError::new)
+    }
+
+    async fn forget_done(&self) -> Result<u64, JobError> {
         let client = self.pool.get().await.map_err(JobError::new)?;
         let statement = include_str!("schedule/sql/forget_done.sql");
         let limit = i64::from(CLEAN_BATCH_MAX);
-        client.execute(statement, &[&before, &limit]).await.map_err(JobError::new)
+        client.execute(statement, &[&limit]).await.map_err(JobError::new)
     }
 }
 
@@ -215,9 +238,18 @@ pub async fn run(jobs: Jobs, reconciler: Reconciler, shutdown: Shutdown) -> Resu
         let jobs = jobs.clone();
         async move { jobs.clean_up().await }
     };
-    let look_up = || {
+    // That a page has ended is read off this process's clock, and ends payments: not while it is wrong.
+    let look_up_pending = || {
+        let (jobs, reconciler) = (jobs.clone(), reconciler.clone());
+        async move { jobs.with_right_clock(reconciler.look_up_pending()).await }
+    };
+    let look_up_ended = || {
+        let (jobs, reconciler) = (jobs.clone(), reconciler.clone());
+        async move { jobs.with_right_clock(reconciler.look_up_ended()).await }
+    };
+    let look_up_refunds = || {
         let reconciler = reconciler.clone();
-        async move { reconciler.look_up_pending().await.map_err(JobError::new) }
+        async move { reconciler.look_up_refunds().await.map_err(JobError::new) }
     };
     let compare = || {
         let reconciler = reconciler.clone();
@@ -231,7 +263,9 @@ pub async fn run(jobs: Jobs, reconciler: Reconciler, shutdown: Shutdown) -> Resu
     tokio::join!(
         line("expire_orders", EXPIRE_ORDERS)?.run(expire),
         line("clean_up", CLEAN_UP)?.run(clean_up),
-        line("look_up_pending", LOOK_UP_PENDING)?.run(look_up),
+        line("look_up_pending", LOOK_UP_PENDING)?.run(look_up_pending),
+        line("look_up_ended", LOOK_UP_ENDED)?.run(look_up_ended),
+        line("look_up_refunds", LOOK_UP_REFUNDS)?.run(look_up_refunds),
         line("compare_sample", COMPARE_SAMPLE)?.run(compare),
     );
     tracing::info!("schedule stopped");

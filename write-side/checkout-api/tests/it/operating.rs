@@ -232,7 +232,7 @@ async fn payments_that_need_somebody_are_told() {
     let none = it.get("/admin/payments/differences").await.with(200).body;
     assert_eq!(none, json!({ "differences": [] }));
     let none = it.get("/admin/payments/unresolved").await.with(200).body;
-    assert_eq!(none, json!({ "payments": [] }));
+    assert_eq!(none, json!({ "payments": [], "refunds": [] }));
 
     // As the worker's reactions fold them from the log.
     let order = it.order;
@@ -241,7 +241,7 @@ async fn payments_that_need_somebody_are_told() {
         r#"insert into payment_difference values
              ('{order}', 1, 'cancelled', '0', '5000', '2026-11-23T18:40:07Z', '2026-11-24T18:40:07Z', null),
              ('{order}', 1, 'status', 'PAID', 'REFUNDED', now(), now(), now());
-           insert into payment_index values
+           insert into payment_index (order_id, attempt, state, since, not_before) values
              ('{order}', 1, 'unresolved', '2026-11-23T03:00:00Z', '2026-11-23T04:00:00Z'),
              ('{other}', 1, 'approving', now(), now()),
              ('{other}', 2, 'approved', '2026-11-23T03:00:00Z', now());
@@ -263,4 +263,48 @@ async fn payments_that_need_somebody_are_told() {
         "rowId": it.row.to_string(), "rowState": "dead", "lastError": "mismatch",
     });
     assert_eq!(found["payments"], json!([expected]));
+}
+
+#[tokio::test]
+async fn refunds_that_the_shop_owes_and_keys_that_are_missing_are_listed() {
+    let it = Waiting::new().await;
+    let none = it.get("/admin/refunds/open").await.with(200).body;
+    assert_eq!(none, json!({ "refunds": [] }));
+    let none = it.get("/admin/billing-keys/missing").await.with(200).body;
+    assert_eq!(none, json!({ "keys": [] }));
+
+    let order = it.order;
+    let [dead, refused, young, key, user] = [(); 5].map(|()| Uuid::now_v7());
+    it.execute(&format!(
+        r#"insert into refund_index values
+             ('{dead}', '{order}', 1, 2000, 'pending', false, null, now(), '2026-11-27', now(), now(), 3, 3),
+             ('{young}', '{order}', 1, 500, 'pending', false, null, now(), '2026-11-27', now(), now(), 4, 4),
+             ('{refused}', '{order}', 2, 27000, 'refused', true, '-401', '2026-11-23T03:00:00Z',
+              '2026-11-26', '2026-11-23T04:00:00Z', null, 5, 6);
+           update outbox set kind = 'payment_cancel', state = 'dead', last_error = 'look_up_failed',
+             payload = '{{"payment_cancel": {{"refund_id": "{dead}"}}}}';
+           insert into billing_keys (billing_key_id, user_id, state, created_at) values
+             ('{key}', '{user}', 'missing', '2026-11-23T03:00:00Z')"#
+    ))
+    .await;
+    let found = it.get("/admin/refunds/open").await.with(200).body;
+    let expected = json!({
+        "refundId": refused.to_string(), "orderId": order.to_string(), "attempt": 2,
+        "amount": 27000, "state": "refused", "isAutomatic": true, "code": "-401",
+        "requestedAt": "2026-11-23T12:00:00+09:00", "since": "2026-11-23T13:00:00+09:00",
+        "dueOn": "2026-11-26",
+    });
+    assert_eq!(found["refunds"][0], expected);
+    let second = &found["refunds"][1];
+    assert_eq!(second["refundId"], dead.to_string(), "{found}");
+    assert_eq!((&second["rowState"], &second["dueOn"]), (&json!("dead"), &json!("2026-11-27")));
+    assert_eq!(found["refunds"].as_array().unwrap().len(), 2, "what has just begun waits for none");
+    let found = it.get("/admin/payments/unresolved").await.with(200).body;
+    assert_eq!(found["refunds"], json!([second]));
+    let found = it.get("/admin/billing-keys/missing").await.with(200).body;
+    let expected = json!({
+        "billingKeyId": key.to_string(), "userId": user.to_string(),
+        "since": "2026-11-23T12:00:00+09:00",
+    });
+    assert_eq!(found["keys"], json!([expected]));
 }

@@ -115,12 +115,21 @@ impl PlacedOrder {
     }
 
     fn fold_refund(&mut self, event: &OrderEvent) {
-        if let OrderEvent::RefundRequested { refund_id, attempt, amount, tax_free, .. } = event {
+        if let OrderEvent::RefundRequested {
+            refund_id,
+            attempt,
+            amount,
+            tax_free,
+            requested_at,
+            ..
+        } = event
+        {
             self.refunds.push(Refund {
                 id: *refund_id,
                 attempt: *attempt,
                 amount: *amount,
                 tax_free: *tax_free,
+                requested_at: *requested_at,
                 stage: RefundStage::Pending,
             });
         }

@@ -180,6 +180,8 @@ pub struct Refund {
     pub amount: Won,
     /// The tax-free part of it.
     pub tax_free: Won,
+    /// When it was requested.
+    pub requested_at: DateTime<Utc>,
     /// Where it stands.
     pub stage: RefundStage,
 }

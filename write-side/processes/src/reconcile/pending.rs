@@ -7,13 +7,15 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::events::{DifferenceKind, GatewayStep};
-use contracts::{Actor, Text};
+use contracts::{Actor, BillingKeyId, Text, UserId};
 use domain::Settlement;
-use domain::order::{Attempt, PlacedOrder, Stage};
+use domain::order::{Attempt, OrderCommand, PlacedOrder, Stage};
 use event_store::DispatchError;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::differences::context;
+use super::ended::has_ended;
 use super::{Difference, Indexed, LOOK_UP_AFTER, ReconcileError, Reconciler, question};
 use crate::metrics;
 use crate::operator::{By, Intervention, Operator, OperatorError};
@@ -26,10 +28,26 @@ const BATCH_MAX: i64 = 100;
 const PAUSE_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// The row that is to bring the outcome.
-struct EffectRow {
-    id: Uuid,
+pub(super) struct EffectRow {
+    pub(super) id: Uuid,
     state: String,
 }
+
+impl EffectRow {
+    pub(super) fn read(row: &Row) -> Result<Option<Self>, tokio_postgres::Error> {
+        let id: Option<Uuid> = row.try_get("row_id")?;
+        let state: Option<String> = row.try_get("row_state")?;
+        Ok(id.zip(state).map(|(id, state)| Self { id, state }))
+    }
+
+    /// Whether the relay gave it up.
+    pub(super) fn is_dead(&self) -> bool {
+        self.state == DEAD
+    }
+}
+
+/// The state of a row that the relay gave up.
+const DEAD: &str = "dead";
 
 impl Reconciler {
     /// Looks up payments whose outcome is overdue; returns how many of them got one, or were given
@@ -38,10 +56,7 @@ impl Reconciler {
     /// # Errors
     /// [`ReconcileError`]; what was settled before stays so.
     pub async fn look_up_pending(&self) -> Result<u64, ReconcileError> {
-        let open = Operator::new(self.pool.clone()).differences_open().await;
-        metrics::reconcile_differences_open(
-            open.map_err(|error| ReconcileError::Database(Box::new(error)))?,
-        );
+        self.show_open().await?;
         let client = self.pool.get().await?;
         let statement = include_str!("sql/pending.sql");
         let rows = client.query(statement, &[&self.clock.now(), &BATCH_MAX]).await?;
@@ -52,9 +67,7 @@ impl Reconciler {
                 break;
             }
             let payment = Indexed::read(&row)?;
-            let id: Option<Uuid> = row.try_get("row_id")?;
-            let state: Option<String> = row.try_get("row_state")?;
-            let effect = id.zip(state).map(|(id, state)| EffectRow { id, state });
+            let effect = EffectRow::read(&row)?;
             settled += u64::from(self.look_up_one(payment, effect).await?);
             self.look_later(payment).await?;
         }
@@ -67,17 +80,23 @@ impl Reconciler {
         payment: Indexed,
         row: Option<EffectRow>,
     ) -> Result<bool, ReconcileError> {
-        // Rows under way are the relay's; a held one is left alone because somebody said so.
-        if row.as_ref().is_some_and(|row| row.state != "dead") {
+        // Rows under way are the relay's; a held one is left alone because an operator holds it.
+        if row.as_ref().is_some_and(|row| !row.is_dead()) {
             return Ok(false);
         }
         let loaded = self.orders.load(payment.order.uuid()).await?;
         let Some(order) = loaded.state.placed() else {
             return Ok(false);
         };
-        let Some(attempt) = order.attempt(payment.attempt).filter(|it| is_open(it)) else {
+        let Some(attempt) = order.attempt(payment.attempt) else {
             return Ok(false);
         };
+        if has_ended(attempt) {
+            self.mark_ended(payment).await?;
+        }
+        if !is_open(attempt) {
+            return Ok(false);
+        }
         let Some(page) = &attempt.page else {
             return Ok(false);
         };
@@ -116,15 +135,16 @@ impl Reconciler {
         self.record(order.order_id, version, attempt.number, found).await.map(drop)
     }
 
-    async fn give_back(&self, row: Uuid) -> Result<bool, ReconcileError> {
+    /// Hands a dead row back to the relay. One that was held or taken up meanwhile is left alone.
+    pub(super) async fn give_back(&self, row: Uuid) -> Result<bool, ReconcileError> {
         let operator = Operator::new(self.pool.clone());
         let by = By {
             actor: Actor::System("reconciliation".to_owned()),
             request_id: Uuid::now_v7().to_string(),
         };
-        match operator.intervene(row, Intervention::Retry, &by).await {
+        match operator.intervene_from(DEAD, row, Intervention::Retry, &by).await {
             Ok(()) => Ok(true),
-            // Somebody was faster.
+            // An operator or another worker was faster.
             Err(OperatorError::NoSuchRow(_) | OperatorError::WrongState { .. }) => Ok(false),
             Err(error) => Err(ReconcileError::Database(Box::new(error))),
         }
@@ -142,6 +162,10 @@ impl Reconciler {
         let Some(command) = payment_command(GatewayStep::Approve, &terms, settlement, now) else {
             return Ok(false);
         };
+        // Before the approval: what is paid has its key, or a row that says that it is missing.
+        if let (Some(key), OrderCommand::RecordApproval(_)) = (terms.billing_key, &command) {
+            self.keep_missing_key(key, terms.user_id).await?;
+        }
         match self.orders.dispatch(order_id.uuid(), command, context()).await {
             Ok(_recorded) => {
                 tracing::warn!(order.id = %order_id, settled, "an outcome without a row was found");
@@ -155,14 +179,36 @@ impl Reconciler {
         }
     }
 
+    async fn keep_missing_key(
+        &self,
+        key: BillingKeyId,
+        user: UserId,
+    ) -> Result<(), ReconcileError> {
+        let client = self.pool.get().await?;
+        let statement = include_str!("sql/missing_key.sql");
+        if client.execute(statement, &[&key.uuid(), &user.uuid()]).await? == 1 {
+            metrics::billing_key_missing();
+            tracing::error!(billing_key.id = %key, "paid, but without key");
+        }
+        Ok(())
+    }
+
+    async fn mark_ended(&self, payment: Indexed) -> Result<(), ReconcileError> {
+        let (order, attempt) = payment.key();
+        let client = self.pool.get().await?;
+        let statement = include_str!("sql/mark_ended.sql");
+        client.execute(statement, &[&order, &attempt, &self.clock.now()]).await?;
+        Ok(())
+    }
+
     /// Asks again after as long as it has been open, so that pauses double.
     async fn look_later(&self, payment: Indexed) -> Result<(), ReconcileError> {
         let now = self.clock.now();
         let pause = (now - payment.since).clamp(LOOK_UP_AFTER, PAUSE_MAX);
-        let attempt = i32::try_from(payment.attempt).unwrap_or(i32::MAX);
+        let (order, attempt) = payment.key();
         let client = self.pool.get().await?;
         let statement = include_str!("sql/look_later.sql");
-        client.execute(statement, &[&payment.order.uuid(), &attempt, &(now + pause)]).await?;
+        client.execute(statement, &[&order, &attempt, &(now + pause)]).await?;
         Ok(())
     }
 }

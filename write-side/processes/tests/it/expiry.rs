@@ -20,6 +20,7 @@ fn jobs(world: &World, ahead: TimeDelta) -> Jobs {
         store: Arc::clone(&world.store),
         orders: world.orders.clone(),
         clock: ManualClock::at(clock().now() + ahead).shared(),
+        is_clock_settable: true,
         shutdown: Shutdown::never(),
     }
 }
@@ -66,6 +67,29 @@ async fn an_order_with_an_approval_under_way_is_left_alone() {
     worker.stop().await.unwrap();
 }
 
+/// F18: a worker whose clock is wrong ends nothing and removes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_with_a_wrong_clock_expires_no_order_and_removes_nothing() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let paid = world.place(OrderKind::OneOff, false).await;
+    world.pay(paid).await;
+    world.is_paid_once(paid).await;
+    world.is_idle().await;
+    let order = world.place(OrderKind::OneOff, false).await;
+    world.page_of(order).await;
+    indexed(&world, 1).await;
+    worker.stop().await.unwrap();
+    let wrong = Jobs { is_clock_settable: false, ..jobs(&world, TimeDelta::days(31)) };
+    assert_eq!(wrong.expire_orders().await.unwrap(), 0);
+    assert_eq!(wrong.clean_up().await.unwrap(), 0);
+    let right = Jobs { is_clock_settable: false, ..jobs(&world, TimeDelta::seconds(30)) };
+    assert!(right.is_clock_right().await.unwrap() && !wrong.is_clock_right().await.unwrap());
+    // Not even a clock that is set by hand removes what the database's clock still keeps.
+    assert_eq!(jobs(&world, TimeDelta::days(31)).clean_up().await.unwrap(), 0);
+    assert_eq!(world.order(order).await.status(), OrderStatus::AwaitingPayment);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_asks_for_any_more_is_removed() {
     let world = World::new().await;
@@ -74,11 +98,12 @@ async fn what_nobody_asks_for_any_more_is_removed() {
     world.pay(order).await;
     world.is_paid_once(order).await;
     world.is_idle().await;
-    let kept = jobs(&world, TimeDelta::zero()).clean_up().await.unwrap();
-    assert_eq!(kept, 0, "nothing is old yet");
-    // A worker whose clock is ahead removes no receipt: the database's clock set its time. Here it is
-    // two rows carried out that are old, and two receipts of settlements told that aren't.
-    assert_eq!(jobs(&world, TimeDelta::days(31)).clean_up().await.unwrap(), 2);
+    let now = jobs(&world, TimeDelta::zero());
+    assert_eq!(now.clean_up().await.unwrap(), 0, "nothing is old yet");
+    let old = "update outbox_done set updated_at = updated_at - interval '31 days'";
+    world.execute(old).await;
+    // Two rows carried out that are old, and two receipts of settlements told that aren't.
+    assert_eq!(now.clean_up().await.unwrap(), 2);
     assert_eq!(world.number("select count(*) from outbox_done").await, 0);
     let expire = "update command_receipts set expires_at = clock_timestamp()";
     world.db.client().await.execute(expire, &[]).await.unwrap();

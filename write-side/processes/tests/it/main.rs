@@ -12,6 +12,7 @@ mod faults;
 mod keys;
 mod leases;
 mod moving;
+mod nets;
 mod nth_call;
 mod nth_database_call;
 mod operating;

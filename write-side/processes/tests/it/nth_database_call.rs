@@ -23,7 +23,9 @@ use event_feed::{SafePosition, Watcher, WatcherHandle, WatcherOptions};
 use event_store::{Executor, ExecutorOptions, PgEventStore, StoreSizes};
 use processes::WakeUp;
 use processes::gateway::PaymentGateway;
-use processes::reactions::{ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor};
+use processes::reactions::{
+    ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor, RefundIndex,
+};
 use processes::relay::deliver::Delivery;
 use processes::relay::{Carrier, Keys, Relay, RelayPolicy, Rows};
 use service_kit::config::Secret;
@@ -124,6 +126,7 @@ impl Shop {
                     reactor.clone().run(paid_orders, until.clone()),
                     reactor.clone().run(ExpiryIndex, until.clone()),
                     reactor.clone().run(PaymentIndex, until.clone()),
+                    reactor.clone().run(RefundIndex, until.clone()),
                     reactor.run(PaymentDifferences, until),
                 );
             };

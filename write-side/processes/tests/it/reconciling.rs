@@ -17,7 +17,7 @@ use testkit::eventually;
 use crate::world::{PATIENCE, World, clock};
 
 /// As of `ahead` from now; pauses are the clock's, so there are none to speak of.
-fn reconciler(world: &World, ahead: TimeDelta) -> Reconciler {
+pub(crate) fn reconciler(world: &World, ahead: TimeDelta) -> Reconciler {
     Reconciler {
         pool: world.db.pool.clone(),
         orders: world.orders.clone(),
@@ -28,8 +28,12 @@ fn reconciler(world: &World, ahead: TimeDelta) -> Reconciler {
     }
 }
 
-async fn compared(world: &World) -> (Summary, Vec<Compared>) {
-    let reconciler = reconciler(world, TimeDelta::zero());
+pub(crate) async fn compared(world: &World) -> (Summary, Vec<Compared>) {
+    compared_at(world, TimeDelta::zero()).await
+}
+
+pub(crate) async fn compared_at(world: &World, ahead: TimeDelta) -> (Summary, Vec<Compared>) {
+    let reconciler = reconciler(world, ahead);
     let now = clock().now();
     let span = Span { from: now - TimeDelta::days(1), to: now + TimeDelta::days(1) };
     let mut seen = Vec::new();
@@ -37,13 +41,13 @@ async fn compared(world: &World) -> (Summary, Vec<Compared>) {
     (summary, seen)
 }
 
-async fn indexed(world: &World, state: &str, rows: i64) {
+pub(crate) async fn indexed(world: &World, state: &str, rows: i64) {
     let sql = format!("select count(*) from payment_index where state = '{state}'");
     eventually(PATIENCE, || async { (world.number(&sql).await == rows).then_some(()) }).await;
 }
 
 /// How many differences were recorded, and how many settled.
-async fn recorded(world: &World) -> (i64, i64) {
+pub(crate) async fn recorded(world: &World) -> (i64, i64) {
     let count = async |name| {
         world.number(&format!("select count(*) from events where event_type = '{name}'")).await
     };
@@ -60,7 +64,7 @@ async fn open(world: &World, many: usize) -> Vec<OpenDifference> {
     .await
 }
 
-async fn paid(world: &World) -> OrderId {
+pub(crate) async fn paid(world: &World) -> OrderId {
     let order = world.place(OrderKind::OneOff, false).await;
     world.pay(order).await;
     world.is_paid_once(order).await;
@@ -214,9 +218,9 @@ async fn a_gateway_that_does_not_answer_is_no_agreement() {
 }
 
 /// The relay died for good after the gateway's yes: charged there, nothing here.
-async fn charged_and_buried(world: &World) -> OrderId {
+pub(crate) async fn charged_and_buried(world: &World, kind: OrderKind) -> OrderId {
     let worker = world.worker();
-    let order = world.place(OrderKind::OneOff, false).await;
+    let order = world.place(kind, false).await;
     world.page_of(order).await;
     let held = FaultScript::of(Operation::Approve, When::Always, Fault::CommitThenHold);
     world.sim.set_faults(held);
@@ -231,7 +235,7 @@ async fn charged_and_buried(world: &World) -> OrderId {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_whose_row_died_is_given_back_to_the_relay() {
     let world = World::new().await;
-    let order = charged_and_buried(&world).await;
+    let order = charged_and_buried(&world, OrderKind::OneOff).await;
     world.execute("update outbox set state = 'dead', lease_owner = null").await;
     let early = reconciler(&world, TimeDelta::zero());
     assert_eq!(early.look_up_pending().await.unwrap(), 0, "a minute has not passed");
@@ -249,7 +253,7 @@ async fn a_payment_whose_row_died_is_given_back_to_the_relay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_without_a_row_gets_its_outcome_too() {
     let world = World::new().await;
-    let order = charged_and_buried(&world).await;
+    let order = charged_and_buried(&world, OrderKind::OneOff).await;
     world.execute("delete from outbox").await;
     let late = reconciler(&world, TimeDelta::minutes(2));
     assert_eq!(late.look_up_pending().await.unwrap(), 1);
@@ -259,7 +263,7 @@ async fn a_payment_without_a_row_gets_its_outcome_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_cannot_be_found_out_about_is_a_difference_until_its_outcome() {
     let world = World::new().await;
-    let order = charged_and_buried(&world).await;
+    let order = charged_and_buried(&world, OrderKind::OneOff).await;
     world.execute("delete from outbox").await;
     given_back_elsewhere(&world, order, 1_000, 27_000).await;
     let late = reconciler(&world, TimeDelta::minutes(2));
@@ -282,7 +286,7 @@ async fn a_payment_that_cannot_be_found_out_about_is_a_difference_until_its_outc
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_under_way_or_held_is_left_alone() {
     let world = World::new().await;
-    let order = charged_and_buried(&world).await;
+    let order = charged_and_buried(&world, OrderKind::OneOff).await;
     let calls = world.sim.calls(Operation::Order).arrived;
     for state in ["unknown", "held"] {
         world.execute(&format!("update outbox set state = '{state}', lease_owner = null")).await;

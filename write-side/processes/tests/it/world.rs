@@ -262,7 +262,7 @@ impl World {
                 .number(
                     "select count(*)
                      from (values ('paid_orders'), ('expiry_index'), ('payment_index'),
-                                  ('payment_differences')) as r (name)
+                                  ('payment_differences'), ('refund_index')) as r (name)
                      left join reaction_checkpoint c using (name)
                      where coalesce(c.position, 0) < (select max(position) from events)",
                 )

@@ -5,6 +5,6 @@ left   join outbox o
        on  o.aggregate_type = 'order' and o.aggregate_id = p.order_id::text
        and o.kind = 'payment_approve'
        and (o.payload #>> '{payment_approve,terms,attempt}')::int = p.attempt
-where  p.state <> 'approved' and p.not_before <= $1
+where  p.state <> 'approved' and p.state <> 'ended' and p.not_before <= $1
 order  by p.not_before
 limit  $2

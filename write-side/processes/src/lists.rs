@@ -1,0 +1,59 @@
+//! Lists for operators at a terminal: a line each, or JSON.
+
+use std::io::{self, Write};
+
+use operator::{MissingKey, OpenPayment, OpenRefund};
+use serde::Serialize;
+use service_kit::clock::{Clock, SystemClock};
+
+use crate::{Failure, operator};
+
+/// Payments without an outcome.
+pub(crate) async fn unresolved(limit: u32, json: bool) -> Result<(), Failure> {
+    let open = operator()?.unresolved(SystemClock.now(), limit).await?;
+    print(&open, json, |out, payment: &OpenPayment| {
+        let OpenPayment { order_id, attempt, state, since, next_look_up_at, .. } = payment;
+        let row = payment.row_state.as_deref().unwrap_or("no row");
+        let error = payment.last_error.as_deref().unwrap_or("-");
+        write!(out, "{order_id}  attempt {attempt}  {state:<10}  since {since:.0}  ")?;
+        writeln!(out, "next look-up {next_look_up_at:.0}  {row}  {error}")
+    })
+}
+
+/// Refunds that the shop owes.
+pub(crate) async fn refunds(limit: u32, json: bool) -> Result<(), Failure> {
+    let open = operator()?.open_refunds(SystemClock.now(), false, limit).await?;
+    print(&open, json, |out, refund: &OpenRefund| {
+        let OpenRefund { refund_id, order_id, amount, state, due_on, requested_at, .. } = refund;
+        let kind = if refund.is_automatic { "automatic" } else { "requested" };
+        let row = refund.row_state.as_deref().unwrap_or("no row");
+        let why = refund.code.as_deref().or(refund.last_error.as_deref()).unwrap_or("-");
+        write!(out, "due {due_on}  {refund_id}  order {order_id}  {amount:>9} won  {state:<7}  ")?;
+        writeln!(out, "{kind}  requested {requested_at:.0}  {row}  {why}")
+    })
+}
+
+/// Recurring keys that are missing.
+pub(crate) async fn missing_keys(limit: u32, json: bool) -> Result<(), Failure> {
+    let missing = operator()?.missing_keys(limit).await?;
+    print(&missing, json, |out, key: &MissingKey| {
+        let MissingKey { billing_key_id, user_id, since } = key;
+        writeln!(out, "{billing_key_id}  user {user_id}  since {since:.0}")
+    })
+}
+
+fn print<T: Serialize>(
+    found: &[T],
+    json: bool,
+    line: impl Fn(&mut dyn Write, &T) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(found)?)?;
+        return Ok(());
+    }
+    for one in found {
+        line(&mut out, one)?;
+    }
+    Ok(())
+}
