@@ -192,3 +192,26 @@ pub(crate) fn altered(answer: &mut Value, patch: &Value) {
         (Some(_) | None, _) => *answer = patch.clone(),
     }
 }
+
+/// Removes the field at a dotted path, of every entry where the path leads through a list.
+pub(crate) fn omit(answer: &mut Value, path: &str) {
+    if let Some(entries) = answer.as_array_mut() {
+        for entry in entries {
+            omit(entry, path);
+        }
+        return;
+    }
+    let Some(fields) = answer.as_object_mut() else {
+        return;
+    };
+    match path.split_once('.') {
+        None => {
+            fields.remove(path);
+        }
+        Some((field, rest)) => {
+            if let Some(value) = fields.get_mut(field) {
+                omit(value, rest);
+            }
+        }
+    }
+}

@@ -1,4 +1,5 @@
-//! How a simulator is set up. Everything undocumented about KakaoPay is a setting here.
+//! How a simulator is set up. Everything undocumented about KakaoPay is a setting here; what can be
+//! changed while it runs is in [`SimSettings`].
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use url::Url;
 
 use crate::faults::Latency;
 use crate::pay_page::PayAction;
+use crate::settings::SimSettings;
 
 /// What a merchant code may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct SimConfig {
     pub one_payment_max: Option<i64>,
     /// Presses a button of the pay page as soon as it is opened.
     pub auto_pay: Option<PayAction>,
+    /// What is assumed at the start where KakaoPay is not documented; it can be changed at run time.
+    pub settings: SimSettings,
     /// Calls in progress beyond which more are refused (-10).
     pub calls_in_flight_max: usize,
     /// Payments remembered, beyond which more are refused (-10). About 1 KiB each.
@@ -93,6 +97,7 @@ impl Default for SimConfig {
             refuse_repeated_orders: false,
             one_payment_max: None,
             auto_pay: None,
+            settings: SimSettings::default(),
             calls_in_flight_max: 4_096,
             payments_max: 1_000_000,
         }

@@ -1,17 +1,18 @@
 //! The fault script: which call goes wrong, and how.
 //!
 //! A script is a list of rules; each counts the calls it matches, and its counter decides when it
-//! fires. Latencies of all firing rules add up; of the other faults the first one counts. The
-//! draws of a script come from its seed, so the same calls in the same order fail the same way.
+//! fires. What delays a call on the wire is decided when the call is sent, everything else when it
+//! arrives. Latencies of all firing rules add up, on the wire and after it; of the other faults the
+//! first one counts. The draws of a script come from its seed, so the same calls in the same order
+//! fail the same way.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 /// What can be disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,7 +36,8 @@ pub enum Operation {
     PayPage,
 }
 
-/// When a rule fires, by the calls it has matched since the script was set.
+/// When a rule fires, by the calls it has matched or the time that has passed since the script was
+/// set. Time is that of the simulator's clock, so that a test can end a window by moving the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
@@ -50,10 +52,24 @@ pub enum When {
     Every(u64),
     /// At each with this probability, between 0 and 1.
     Probability(f64),
+    /// At every call for so long.
+    For {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// At every call between the two moments.
+    Between {
+        /// Milliseconds from the setting of the script to the first moment.
+        from_ms: u64,
+        /// Milliseconds to the first moment after the window.
+        to_ms: u64,
+    },
 }
 
 /// How a call goes wrong. "Commits" means that the simulator carries the call out: the ledger
-/// shows it, whatever the caller gets to see.
+/// shows it, whatever the caller gets to see. A call that is refused on its own account loses or
+/// delays its refusal in the same way; `TruncatedJson`, `AlterAnswer` and `StringNumbers` concern
+/// only calls that are carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fault {
@@ -111,9 +127,19 @@ pub enum Fault {
         /// Milliseconds.
         ms: u64,
     },
-    /// Waits until the script is replaced or deleted, then commits and answers.
+    /// Late on the wire: arrives after so long, then goes on as usual. Until then it is not counted
+    /// and keeps no other call off its payment, so a call sent later can overtake it. A caller that
+    /// hangs up does not stop it.
+    ArriveLate {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Late on the wire until the rule is released or the script replaced or deleted.
+    HoldThenArrive,
+    /// Waits until the rule is released or the script replaced or deleted, then commits and
+    /// answers.
     HoldThenCommit,
-    /// Commits, waits until the script is replaced or deleted, then answers.
+    /// Commits, waits until the rule is released or the script replaced or deleted, then answers.
     CommitThenHold,
     /// Commits, then answers 200 with half the JSON.
     TruncatedJson,
@@ -130,6 +156,24 @@ pub enum Fault {
     BadGateway,
     /// On the pay page: the browser asks for the approval URL twice.
     DuplicateRedirect,
+}
+
+impl Fault {
+    /// Whether it happens before the call arrives.
+    pub(crate) const fn is_on_the_wire(&self) -> bool {
+        matches!(self, Self::ArriveLate { .. } | Self::HoldThenArrive)
+    }
+
+    /// How long it takes, where it does nothing else.
+    pub(crate) const fn latency(&self) -> Option<Latency> {
+        if let Self::LatencyUniform { min_ms, max_ms } = *self {
+            return Some(Latency { min_ms, max_ms });
+        }
+        if let Self::Latency { ms } = *self {
+            return Some(Latency { min_ms: ms, max_ms: ms });
+        }
+        None
+    }
 }
 
 const fn internal_server_error() -> u16 {
@@ -170,7 +214,7 @@ impl FaultRule {
         self
     }
 
-    fn concerns(&self, operation: Operation, body: &Value) -> bool {
+    pub(crate) fn concerns(&self, operation: Operation, body: &Value) -> bool {
         self.operation.is_none_or(|concerned| concerned == operation)
             && self.matching.iter().all(|(field, value)| body[field].as_str() == Some(value))
     }
@@ -215,172 +259,10 @@ impl Latency {
     /// No time at all.
     pub const NONE: Self = Self { min_ms: 0, max_ms: 0 };
 
-    fn draw(self, random: &mut StdRng) -> Duration {
+    pub(crate) fn draw(self, random: &mut StdRng) -> Duration {
         if self.max_ms <= self.min_ms {
             return Duration::from_millis(self.min_ms);
         }
         Duration::from_millis(random.random_range(self.min_ms..=self.max_ms))
-    }
-}
-
-/// What will happen to one call.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    /// Waited for before the call is carried out.
-    pub(crate) latency: Duration,
-    /// The fault, if any; never one of the two latencies.
-    pub(crate) fault: Option<Fault>,
-    /// Ends the two holds.
-    pub(crate) released: CancellationToken,
-}
-
-/// A script at work: its counters and its draws.
-#[derive(Debug)]
-pub(crate) struct Faults {
-    base: Latency,
-    base_random: StdRng,
-    script: FaultScript,
-    matched: Vec<u64>,
-    random: StdRng,
-    released: CancellationToken,
-}
-
-impl Faults {
-    pub(crate) fn new(base: Latency, seed: u64) -> Self {
-        Self {
-            base,
-            base_random: StdRng::seed_from_u64(seed),
-            script: FaultScript::default(),
-            matched: Vec::new(),
-            random: StdRng::seed_from_u64(0),
-            released: CancellationToken::new(),
-        }
-    }
-
-    /// Replaces the script, starts its counters anew, and lets go of every call on hold.
-    pub(crate) fn set(&mut self, script: FaultScript) {
-        self.matched = vec![0; script.rules.len()];
-        self.random = StdRng::seed_from_u64(script.seed);
-        self.script = script;
-        self.released.cancel();
-        self.released = CancellationToken::new();
-    }
-
-    pub(crate) fn script(&self) -> &FaultScript {
-        &self.script
-    }
-
-    /// Decides on one call. Every rule that concerns it counts it, whichever fires.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all faults but the latencies are alike")]
-    pub(crate) fn plan(&mut self, operation: Operation, body: &Value) -> Plan {
-        let mut latency = match operation {
-            Operation::PayPage => Duration::ZERO,
-            Operation::Ready
-            | Operation::Approve
-            | Operation::Order
-            | Operation::Cancel
-            | Operation::Subscription
-            | Operation::Inactive
-            | Operation::Status => self.base.draw(&mut self.base_random),
-        };
-        let mut fault = None;
-        for (rule, matched) in self.script.rules.iter().zip(&mut self.matched) {
-            if !rule.concerns(operation, body) {
-                continue;
-            }
-            *matched += 1;
-            if !fires(rule.when, *matched, &mut self.random) {
-                continue;
-            }
-            match &rule.fault {
-                Fault::Latency { ms } => latency += Duration::from_millis(*ms),
-                Fault::LatencyUniform { min_ms, max_ms } => {
-                    latency += Latency { min_ms: *min_ms, max_ms: *max_ms }.draw(&mut self.random);
-                }
-                other if fault.is_none() => fault = Some(other.clone()),
-                _ => {}
-            }
-        }
-        Plan { latency, fault, released: self.released.clone() }
-    }
-}
-
-fn fires(when: When, matched: u64, random: &mut StdRng) -> bool {
-    match when {
-        When::Always => true,
-        When::Call(n) => matched == n,
-        When::First(n) => matched <= n,
-        When::Every(n) => 0 < n && matched.is_multiple_of(n),
-        When::Probability(p) => random.random_bool(p.clamp(0.0, 1.0)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn fired(script: &Value, bodies: &[Value]) -> Vec<bool> {
-        let mut faults = Faults::new(Latency::NONE, 0);
-        faults.set(FaultScript::from_json(script).expect("a script"));
-        bodies.iter().map(|body| faults.plan(Operation::Approve, body).fault.is_some()).collect()
-    }
-
-    #[test]
-    fn a_rule_counts_only_the_calls_it_concerns() {
-        let script = json!([{
-            "operation": "approve", "when": { "call": 2 }, "where": { "tid": "T1" },
-            "fault": { "kind": "commit_then_drop" }
-        }]);
-        let (one, two) = (json!({ "tid": "T1" }), json!({ "tid": "T2" }));
-        assert_eq!(
-            fired(&script, &[one.clone(), two.clone(), one.clone(), one, two]),
-            [false, false, true, false, false]
-        );
-    }
-
-    #[test]
-    fn the_same_seed_fails_the_same_calls() {
-        let script = json!({ "seed": 7, "rules": [
-            { "when": { "probability": 0.5 }, "fault": { "kind": "commit_then_500" } }
-        ]});
-        let bodies = vec![Value::Null; 64];
-        let first = fired(&script, &bodies);
-        assert_eq!(first, fired(&script, &bodies));
-        assert!(first.contains(&true) && first.contains(&false));
-    }
-
-    #[test]
-    fn latencies_add_up_and_the_first_fault_wins() {
-        let mut faults = Faults::new(Latency { min_ms: 1, max_ms: 1 }, 0);
-        let rule = |fault| FaultRule::new(Operation::Ready, When::Always, fault);
-        faults.set(FaultScript {
-            seed: 0,
-            rules: vec![
-                rule(Fault::Latency { ms: 10 }),
-                rule(Fault::Maintenance),
-                rule(Fault::LatencyUniform { min_ms: 100, max_ms: 100 }),
-                rule(Fault::CommitThenDrop),
-            ],
-        });
-        let plan = faults.plan(Operation::Ready, &Value::Null);
-        assert_eq!(plan.latency, Duration::from_millis(111));
-        assert_eq!(plan.fault, Some(Fault::Maintenance));
-    }
-
-    #[test]
-    fn a_script_with_a_misspelt_field_is_refused() {
-        let script =
-            json!([{ "operation": "approve", "wen": "always", "fault": { "kind": "fail" } }]);
-        assert!(FaultScript::from_json(&script).is_err());
-    }
-
-    #[test]
-    fn every_and_first_fire_as_they_say() {
-        let script = |when: Value| json!([{ "when": when, "fault": { "kind": "fail" } }]);
-        let bodies = vec![Value::Null; 4];
-        assert_eq!(fired(&script(json!({ "every": 2 })), &bodies), [false, true, false, true]);
-        assert_eq!(fired(&script(json!({ "first": 2 })), &bodies), [true, true, false, false]);
-        assert_eq!(fired(&script(json!({ "every": 0 })), &bodies), [false; 4]);
     }
 }

@@ -30,7 +30,7 @@ impl Record {
         }
     }
 
-    fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         match self {
             Self::Payment(payment) => &payment.tid,
             Self::Sid(sid) => &sid.sid,

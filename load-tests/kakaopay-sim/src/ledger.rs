@@ -38,12 +38,20 @@ pub struct Charge {
     pub partner_user_id: String,
     /// What was charged.
     pub amount: i64,
+    /// The part of it without tax.
+    pub tax_free: i64,
+    /// The tax in it.
+    pub vat: i64,
     /// When.
     pub approved_at: DateTime<Utc>,
     /// Where it stands.
     pub status: Status,
     /// What was given back of it.
     pub cancelled: i64,
+    /// The part of that without tax.
+    pub cancelled_tax_free: i64,
+    /// The tax in it.
+    pub cancelled_vat: i64,
     /// In which parts.
     pub cancels: Vec<Cancel>,
 }
@@ -55,6 +63,10 @@ pub struct Cancel {
     pub aid: String,
     /// How much.
     pub amount: i64,
+    /// The part of it without tax.
+    pub tax_free: i64,
+    /// The tax in it.
+    pub vat: i64,
     /// When.
     pub cancelled_at: DateTime<Utc>,
 }
@@ -100,7 +112,8 @@ pub struct CallCounts {
     pub committed: u64,
     /// Refused.
     pub refused: u64,
-    /// Disturbed by the fault script, latency aside.
+    /// Disturbed by the fault script, latency aside. A planned fault that did not take effect, such
+    /// as a decline of a payment that was paid already, is not counted.
     pub faulted: u64,
 }
 
@@ -145,9 +158,13 @@ fn charge(payment: &Payment) -> Option<Charge> {
         partner_order_id: payment.purchase.partner_order_id.clone(),
         partner_user_id: payment.purchase.partner_user_id.clone(),
         amount: payment.amount.total,
+        tax_free: payment.amount.tax_free,
+        vat: payment.amount.vat,
         approved_at: payment.approved_at?,
         status: payment.status,
         cancelled: payment.canceled.total,
+        cancelled_tax_free: payment.canceled.tax_free,
+        cancelled_vat: payment.canceled.vat,
         cancels: payment
             .actions
             .iter()
@@ -155,6 +172,8 @@ fn charge(payment: &Payment) -> Option<Charge> {
             .map(|action| Cancel {
                 aid: action.aid.clone(),
                 amount: action.amount,
+                tax_free: action.tax_free,
+                vat: action.vat,
                 cancelled_at: action.at,
             })
             .collect(),

@@ -5,22 +5,27 @@
 //! before committing, slowly, or with half an answer. `GET /__sim/ledger` tells what it believes
 //! was charged, and that is what a shop's books must agree with.
 //!
-//! Where KakaoPay's behaviour is unknown it is a setting of [`SimConfig`].
+//! Where KakaoPay's behaviour is unknown it is a setting of [`SimConfig`] or [`SimSettings`].
 
 mod answers;
 mod calls;
 mod clock;
 mod config;
+mod disturbance;
 mod faults;
 mod fields;
+mod hold;
 mod issuer;
 mod journal;
 mod ledger;
 mod model;
+mod past;
 mod pay_page;
+mod plan;
 mod refusal;
 mod routes;
 mod server;
+mod settings;
 mod sim;
 mod wire;
 mod world;
@@ -28,7 +33,9 @@ mod world;
 pub use crate::clock::{ClockChange, SimClock};
 pub use crate::config::{CidConfig, CidKind, SimConfig, SimError};
 pub use crate::faults::{Fault, FaultRule, FaultScript, Latency, Operation, When};
+pub use crate::hold::{Hold, HoldPoint};
 pub use crate::ledger::{CallCounts, Cancel, Charge, Ledger, LedgerSid, Totals};
 pub use crate::model::{Method, Status};
 pub use crate::pay_page::{NotAPayAction, PayAction};
 pub use crate::server::{SimHandle, Simulator, run};
+pub use crate::settings::{PendingWord, SimSettings, UnknownStatus};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Parser;
-use kakaopay_sim::{Latency, PayAction, SimConfig};
+use kakaopay_sim::{Latency, PayAction, PendingWord, SimConfig, SimSettings, UnknownStatus};
 use service_kit::config::Secret;
 use service_kit::{shutdown, telemetry};
 use url::Url;
@@ -35,6 +35,57 @@ struct Arguments {
     /// Presses a button of the pay page as soon as it is opened: approve, cancel or fail.
     #[arg(long)]
     auto_pay: Option<PayAction>,
+    #[command(flatten)]
+    assumed: Assumed,
+}
+
+/// What is assumed of KakaoPay, as `PUT /__sim/settings` can change it later.
+#[derive(Debug, clap::Args)]
+struct Assumed {
+    /// Ignores `cancel_available_amount` instead of refusing a stale one with -710.
+    #[arg(long)]
+    no_guard: bool,
+    /// Refuses a cancellation whose tax exceeds the tax that is left (-722).
+    #[arg(long)]
+    enforce_remaining_vat: bool,
+    /// Look-ups show the state of so many milliseconds ago.
+    #[arg(long, default_value_t = 0)]
+    stale_look_up_ms: u64,
+    /// A key's status shows the `last_approved_at` of so many milliseconds ago.
+    #[arg(long, default_value_t = 0)]
+    last_approved_at_lag_ms: u64,
+    /// Fields that answers lack: `canceled_amount,amount.vat`.
+    #[arg(long, value_delimiter = ',')]
+    omit: Vec<String>,
+    /// The word shown for every pending payment, such as `SEND_TMS`.
+    #[arg(long, value_parser = pending_word)]
+    pending_word: Option<PendingWord>,
+    /// An undocumented word shown for a while after each change of a payment.
+    #[arg(long, requires = "unknown_status_ms")]
+    unknown_status: Option<String>,
+    /// How long it is shown, in milliseconds.
+    #[arg(long, requires = "unknown_status")]
+    unknown_status_ms: Option<u64>,
+}
+
+impl Assumed {
+    fn into_settings(self) -> SimSettings {
+        let unknown = self.unknown_status.zip(self.unknown_status_ms);
+        SimSettings {
+            guard_enforced: !self.no_guard,
+            remaining_vat_enforced: self.enforce_remaining_vat,
+            stale_look_up_ms: self.stale_look_up_ms,
+            last_approved_at_lag_ms: self.last_approved_at_lag_ms,
+            omit: self.omit,
+            pending_word: self.pending_word,
+            unknown_status: unknown.map(|(word, for_ms)| UnknownStatus { word, for_ms }),
+        }
+    }
+}
+
+/// Reads one of KakaoPay's words.
+fn pending_word(text: &str) -> Result<PendingWord, serde_json::Error> {
+    serde_json::from_value(text.into())
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +110,7 @@ impl Arguments {
             latency: self.latency_ms.0,
             state_file: self.state_file,
             auto_pay: self.auto_pay,
+            settings: self.assumed.into_settings(),
             ..SimConfig::default()
         }
     }

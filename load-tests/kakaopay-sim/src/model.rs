@@ -93,6 +93,11 @@ pub(crate) struct Action {
     pub(crate) aid: String,
     pub(crate) kind: ActionKind,
     pub(crate) amount: i64,
+    /// Absent in state files of older versions, as is the tax.
+    #[serde(default)]
+    pub(crate) tax_free: i64,
+    #[serde(default)]
+    pub(crate) vat: i64,
     pub(crate) at: DateTime<Utc>,
     pub(crate) payload: Option<String>,
 }
@@ -152,6 +157,11 @@ impl Payment {
             | Status::QuitPayment
             | Status::FailPayment => Sums::default(),
         }
+    }
+
+    /// Whether it is neither paid nor failed.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.status, Status::Ready | Status::OpenPayment | Status::AuthPassword)
     }
 
     /// Whether money ever moved.

@@ -16,6 +16,7 @@ use crate::faults::{Fault, FaultScript, Operation};
 use crate::model::Method;
 use crate::pay_page::{self, PayAction};
 use crate::refusal::Refusal;
+use crate::settings::SimSettings;
 use crate::sim::{Reply, Sim};
 
 /// Largest body read.
@@ -55,6 +56,14 @@ pub(crate) fn routes(sim: &Arc<Sim>) -> Route {
                 .get(with(sim, get_faults))
                 .put(with(sim, put_faults))
                 .delete(with(sim, delete_faults)),
+        )
+        .at("/__sim/faults/:rule/release", RouteMethod::new().post(with(sim, release_rule)))
+        .at(
+            "/__sim/settings",
+            RouteMethod::new()
+                .get(with(sim, get_settings))
+                .put(with(sim, put_settings))
+                .delete(with(sim, delete_settings)),
         )
         .at("/__sim/sids/:sid/cut", RouteMethod::new().post(with(sim, cut_sid)))
         .at("/__sim/ledger", RouteMethod::new().get(with(sim, get_ledger)))
@@ -151,7 +160,8 @@ async fn pressed(sim: Arc<Sim>, request: Request) -> Response {
 }
 
 async fn press(sim: &Sim, hash: &str, action: PayAction, method: Option<Method>) -> Response {
-    let plan = sim.faults().plan(Operation::PayPage, &Value::Null);
+    let now = sim.clock.now();
+    let plan = sim.faults().plan(Operation::PayPage, &Value::Null, now);
     let target = sim.world().press(hash, action, method);
     let Some(url) = target else {
         return response(409, "text/plain", "this payment is finished\n".to_owned());
@@ -200,7 +210,8 @@ async fn put_faults(sim: Arc<Sim>, request: Request) -> Response {
     };
     match FaultScript::from_json(&json) {
         Ok(script) => {
-            sim.faults().set(script);
+            let now = sim.clock.now();
+            sim.faults().set(script, now);
             json_response(200, &json!(sim.faults().script()))
         }
         Err(error) => json_response(400, &json!({ "error": error.to_string() })),
@@ -208,7 +219,36 @@ async fn put_faults(sim: Arc<Sim>, request: Request) -> Response {
 }
 
 async fn delete_faults(sim: Arc<Sim>, _: Request) -> Response {
-    sim.faults().set(FaultScript::default());
+    let now = sim.clock.now();
+    sim.faults().set(FaultScript::default(), now);
+    Response::builder().status(StatusCode::NO_CONTENT).finish()
+}
+
+async fn release_rule(sim: Arc<Sim>, request: Request) -> Response {
+    let rule = param(&request, "rule").parse().ok();
+    if rule.is_some_and(|rule| sim.faults().release(rule)) {
+        return Response::builder().status(StatusCode::NO_CONTENT).finish();
+    }
+    json_response(404, &json!({ "error": "no such rule" }))
+}
+
+async fn get_settings(sim: Arc<Sim>, _: Request) -> Response {
+    json_response(200, &json!(sim.world().settings()))
+}
+
+async fn put_settings(sim: Arc<Sim>, request: Request) -> Response {
+    match read::<SimSettings>(request).await {
+        Ok(settings) => {
+            sim.world().set_settings(settings.clone());
+            json_response(200, &json!(settings))
+        }
+        Err(answer) => answer,
+    }
+}
+
+/// Back to the settings of the start.
+async fn delete_settings(sim: Arc<Sim>, _: Request) -> Response {
+    sim.world().set_settings(sim.config.settings.clone());
     Response::builder().status(StatusCode::NO_CONTENT).finish()
 }
 

@@ -11,11 +11,14 @@ use url::Url;
 
 use crate::clock::SimClock;
 use crate::config::{SimConfig, SimError};
-use crate::faults::{FaultScript, Faults, Operation};
+use crate::faults::{FaultScript, Operation};
+use crate::hold::{Hold, HoldPoint};
 use crate::journal::Journal;
 use crate::ledger::{CallCounts, Ledger};
 use crate::pay_page::PayAction;
+use crate::plan::Faults;
 use crate::routes::routes;
+use crate::settings::SimSettings;
 use crate::sim::Sim;
 use crate::wire::CuttableAcceptor;
 use crate::world::World;
@@ -123,12 +126,37 @@ impl SimHandle {
 
     /// Replaces the fault script and lets go of every call on hold.
     pub fn set_faults(&self, script: FaultScript) {
-        self.sim.faults().set(script);
+        let now = self.sim.clock.now();
+        self.sim.faults().set(script, now);
     }
 
     /// Ends all disturbances and lets go of every call on hold.
     pub fn clear_faults(&self) {
         self.set_faults(FaultScript::default());
+    }
+
+    /// Releases the calls that a rule of the script holds, by its place from 0; the script stays.
+    /// False when there is no such rule.
+    pub fn release(&self, rule: usize) -> bool {
+        self.sim.faults().release(rule)
+    }
+
+    /// Holds the `n`-th call of an operation that comes from now on, 1 being the next. Independent
+    /// of the fault script, which may disturb the call as well.
+    pub fn hold_next(&self, operation: Operation, n: u64, at: HoldPoint) -> Hold {
+        let hold = Hold::new(operation, at);
+        self.sim.faults().hold(n, Arc::clone(&hold.0));
+        hold
+    }
+
+    /// What is assumed of KakaoPay at present.
+    pub fn settings(&self) -> SimSettings {
+        self.sim.world().settings().clone()
+    }
+
+    /// Changes what is assumed of KakaoPay.
+    pub fn set_settings(&self, settings: SimSettings) {
+        self.sim.world().set_settings(settings);
     }
 
     /// Its clock.

@@ -115,6 +115,8 @@ impl World {
             aid: self.issuer.aid(),
             kind: if only_key { ActionKind::IssuedSid } else { ActionKind::Payment },
             amount: payment.amount.total,
+            tax_free: payment.amount.tax_free,
+            vat: payment.amount.vat,
             at: now,
             payload: call.payload.clone(),
         });
@@ -151,7 +153,7 @@ impl World {
         Some(PageView {
             item_name: payment.purchase.item_name.clone().unwrap_or_default(),
             total: payment.amount.total,
-            is_open: is_open(payment.status),
+            is_open: payment.is_open(),
             only_method: payment.checkout.as_ref()?.only_method,
         })
     }
@@ -171,7 +173,7 @@ impl World {
         let checkout = payment.checkout.clone()?;
         let was_paid = payment.was_charged() || payment.status == Status::IssuedSid;
         let presses_again = was_paid && action == PayAction::Approve;
-        if !is_open(payment.status) && !presses_again {
+        if !payment.is_open() && !presses_again {
             return None;
         }
         let (status, url) = match action {
@@ -183,7 +185,7 @@ impl World {
         if action == PayAction::Approve {
             url.query_pairs_mut().append_pair("pg_token", &checkout.pg_token);
         }
-        if is_open(payment.status) {
+        if payment.is_open() {
             payment.status = status;
             payment.method = checkout.only_method.or(method).or(Some(Method::Money));
             self.put_payment(payment);
@@ -195,10 +197,6 @@ impl World {
     pub(crate) fn page_of(&self, tid: &str) -> Option<String> {
         Some(self.payments.get(tid)?.checkout.as_ref()?.hash.clone())
     }
-}
-
-fn is_open(status: Status) -> bool {
-    matches!(status, Status::Ready | Status::OpenPayment | Status::AuthPassword)
 }
 
 pub(super) fn check_amount(amount: Sums) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@
 //! `payments_max`; payments nobody paid are forgotten after [`ORPHAN_LIFE`].
 
 mod checkout;
+mod looking;
 mod recurring;
 mod refund;
 #[cfg(test)]
@@ -23,7 +24,9 @@ use crate::issuer::Issuer;
 use crate::journal::{Journal, Record};
 use crate::ledger::Ledger;
 use crate::model::{Payment, SidRecord};
+use crate::past::Past;
 use crate::refusal::Refusal;
+use crate::settings::SimSettings;
 
 /// How long a payment can be approved, from the moment it was opened.
 pub(crate) const PAYMENT_LIFE: TimeDelta = TimeDelta::minutes(15);
@@ -41,6 +44,9 @@ pub(crate) struct MethodRefusal {
 #[derive(Debug)]
 pub(crate) struct World {
     config: Arc<SimConfig>,
+    settings: SimSettings,
+    /// What look-ups that lag behind still see.
+    past: Past,
     /// Without a slash at its end.
     base_url: String,
     issuer: Issuer,
@@ -64,6 +70,8 @@ impl World {
         journal: Option<(Journal, Vec<Record>)>,
     ) -> Self {
         let mut world = Self {
+            settings: config.settings.clone(),
+            past: Past::default(),
             config,
             base_url,
             issuer: Issuer::new(seed, 0),
@@ -95,22 +103,23 @@ impl World {
         method: Option<&MethodRefusal>,
     ) -> Result<Value, Refusal> {
         let kind = self.known_cid(call)?.kind;
-        match &call.request {
+        let answer = match &call.request {
             Request::Ready(ready) => self.ready(now, &call.cid, kind, ready),
             Request::Approve(approve) => self.approve(now, &call.cid, kind, approve, method),
-            Request::Order { tid } => Ok(answers::order(self.payment(&call.cid, tid)?)),
+            Request::Order { tid } => self.look_up(&call.cid, tid),
             Request::Cancel(cancel) => self.cancel(now, &call.cid, cancel, method),
             Request::Subscription(charge) => self.charge(now, &call.cid, charge, method),
             Request::Inactive { sid } => self.inactivate(now, &call.cid, sid),
             Request::Status { sid } => self.sid_status(now, &call.cid, sid),
-        }
+        };
+        answer.map(|answer| self.with_omissions(answer))
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger::of(self.payments.values(), self.sids.values())
     }
 
-    /// A payment as the look-up would show it, of whatever merchant code.
+    /// A payment as it is, in the shape of a look-up, whatever merchant code and settings.
     pub(crate) fn order(&self, tid: &str) -> Option<Value> {
         self.payments.get(tid).map(answers::order)
     }
@@ -187,6 +196,7 @@ impl World {
             journal.append(&records);
         }
         for record in records {
+            self.keep_replaced(record.key());
             self.remember(record);
         }
     }

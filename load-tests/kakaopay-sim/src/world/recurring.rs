@@ -55,6 +55,8 @@ impl World {
                 aid: self.issuer.aid(),
                 kind: ActionKind::Payment,
                 amount: call.amount.total,
+                tax_free: call.amount.tax_free,
+                vat: call.amount.vat,
                 at: now,
                 payload: call.payload.clone(),
             }],
@@ -107,7 +109,11 @@ impl World {
         cid: &str,
         sid: &str,
     ) -> Result<Value, Refusal> {
-        Ok(answers::sid_status(&self.living_sid(now, cid, sid)?))
+        let sid = self.living_sid(now, cid, sid)?;
+        let mut shown = self.sid_seen(&sid, self.settings.stale_look_up()).clone();
+        let lag = self.settings.last_approved_at_lag().max(self.settings.stale_look_up());
+        shown.last_approved_at = self.sid_seen(&sid, lag).last_approved_at;
+        Ok(answers::sid_status(&shown))
     }
 
     /// The shopper ends a key in KakaoTalk; nobody tells the merchant. False for an unknown one.

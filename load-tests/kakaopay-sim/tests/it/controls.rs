@@ -72,6 +72,8 @@ async fn every_kind_of_fault_has_its_name() {
         json!({ "kind": "commit_then_500" }),
         json!({ "kind": "delay_then_commit", "ms": 1 }),
         json!({ "kind": "commit_then_delay", "ms": 1 }),
+        json!({ "kind": "arrive_late", "ms": 1 }),
+        json!({ "kind": "hold_then_arrive" }),
         json!({ "kind": "hold_then_commit" }),
         json!({ "kind": "commit_then_hold" }),
         json!({ "kind": "truncated_json" }),
@@ -83,6 +85,10 @@ async fn every_kind_of_fault_has_its_name() {
     ]
     .into_iter()
     .map(|fault| json!({ "operation": "approve", "when": { "probability": 0.5 }, "fault": fault }))
+    .chain([
+        json!({ "when": { "for": { "ms": 1 } }, "fault": { "kind": "fail" } }),
+        json!({ "when": { "between": { "from_ms": 1, "to_ms": 2 } }, "fault": { "kind": "fail" } }),
+    ])
     .collect();
     let (status, body) = merchant.put("/__sim/faults", &json!(kinds)).await;
     assert_eq!(status, 200, "{body}");
@@ -110,7 +116,10 @@ async fn the_ledger_tells_every_charge_cancellation_key_and_call() {
     assert_eq!(ledger, merchant.sim.ledger());
     assert_eq!((ledger.totals.charges, ledger.totals.charged), (3, 9_400));
     assert_eq!((ledger.totals.cancels, ledger.totals.cancelled), (1, 200));
-    assert_eq!(ledger.charges[0].cancels[0].amount, 200);
+    let of_first = &ledger.charges[0];
+    assert_eq!((of_first.tax_free, of_first.vat, of_first.cancelled_vat), (0, 200, 18));
+    let cancel = &of_first.cancels[0];
+    assert_eq!((cancel.amount, cancel.tax_free, cancel.vat), (200, 0, 18));
     let recurring: Vec<_> = ledger.of_order("order-2").collect();
     assert_eq!(recurring.len(), 1);
     assert_eq!(recurring[0].sid.as_ref(), Some(&sid));

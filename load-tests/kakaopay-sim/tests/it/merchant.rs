@@ -54,7 +54,11 @@ impl Merchant {
 
     /// Opens a payment; returns its name and the path of its page.
     pub(crate) async fn ready(&self, cid: &str) -> (String, String) {
-        let (status, body) = self.call("ready", &ready(cid)).await;
+        self.opened(&ready(cid)).await
+    }
+
+    async fn opened(&self, body: &Value) -> (String, String) {
+        let (status, body) = self.call("ready", body).await;
         assert_eq!(status, 200, "{body}");
         let page = body["next_redirect_pc_url"].as_str().expect("a page");
         let page = page.strip_prefix(self.sim.base_url()).expect("its own host");
@@ -68,7 +72,13 @@ impl Merchant {
     }
 
     pub(crate) async fn paid(&self, cid: &str) -> Value {
-        let (tid, page) = self.ready(cid).await;
+        self.paid_for(&ready(cid)).await
+    }
+
+    /// Pays what a ready call asked for; returns the answer to the approval.
+    pub(crate) async fn paid_for(&self, body: &Value) -> Value {
+        let (tid, page) = self.opened(body).await;
+        let cid = body["cid"].as_str().expect("a cid");
         let (_, url) = self.redirected(&format!("{page}?auto=approve")).await;
         let (status, body) = self.call("approve", &approve(cid, &tid, &token(&url))).await;
         assert_eq!(status, 200, "{body}");
