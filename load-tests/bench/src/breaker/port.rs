@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use contracts::{OrderId, Text, UserId, Won};
 use domain::effects::PaymentTerms;
 use kakaopay_sim::{Fault, FaultScript, Operation, When};
-use processes::gateway::{CheckoutRequest, NotSent, Outcome};
+use processes::gateway::{Admission, CheckoutRequest, NotSent, Outcome};
 use service_kit::clock::{Clock as _, SystemClock};
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ pub(super) async fn measure(stage: &Stage) -> Result<Port, BoxError> {
     let failing = Fault::Fail { status: 500 };
     stage.kakaopay.set_faults(FaultScript::of(Operation::Ready, When::Always, failing));
     let mut failures = 0;
-    while !is_open(&gateway.begin_checkout(&request).await) {
+    while !is_open(&gateway.begin_checkout(&request, Admission::pending()).await) {
         failures += 1;
         if FAILURES_MAX < failures {
             return Err("open the breaker by failures".into());
@@ -49,7 +49,7 @@ pub(super) async fn measure(stage: &Stage) -> Result<Port, BoxError> {
     let mut answers = Vec::with_capacity(CALLS);
     for _ in 0..CALLS {
         let asked = Instant::now();
-        let outcome = gateway.begin_checkout(&request).await;
+        let outcome = gateway.begin_checkout(&request, Admission::pending()).await;
         let took = asked.elapsed();
         if is_open(&outcome) {
             answers.push(took.as_secs_f64() * 1_000.0);
@@ -57,7 +57,7 @@ pub(super) async fn measure(stage: &Stage) -> Result<Port, BoxError> {
     }
     answers.sort_by(f64::total_cmp);
     stage.kakaopay.clear_faults();
-    while is_open(&gateway.begin_checkout(&request).await) {
+    while is_open(&gateway.begin_checkout(&request, Admission::pending()).await) {
         if PROBE_WAIT_MAX < opened.elapsed() {
             return Err("be let through as a probe".into());
         }
