@@ -13,6 +13,7 @@ use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds};
 use service_kit::clock::SharedClock;
 use service_kit::shutdown::Shutdown;
+use tokio::time::timeout;
 
 use super::{JobError, run_once};
 
@@ -74,7 +75,8 @@ impl Line {
             }
             tokio::select! {
                 () = self.shutdown.requested() => return false,
-                () = self.clock.sleep(rest.min(READ_PAUSE)) => (),
+                // Real time: a clock that is set back must not prolong the pause.
+                _ = timeout(READ_PAUSE, self.clock.sleep(rest)) => (),
             }
         }
     }
@@ -131,7 +133,12 @@ mod tests {
         eventually(Duration::from_secs(20), asleep).await;
         // Set back, it fires when its hour comes again.
         clock.set("2026-11-20T18:39:59Z".parse().unwrap());
-        clock.advance(Duration::from_secs(1));
+        eventually(Duration::from_secs(20), || async {
+            // Only a pause that began after the setting ends by this.
+            clock.advance(Duration::from_millis(1));
+            (counted.load(Ordering::SeqCst) == 3).then_some(())
+        })
+        .await;
         runs(&counted, 3).await;
         trigger.trigger();
         running.await.unwrap();
