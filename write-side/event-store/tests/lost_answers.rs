@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use event_store::{CommandContext, DispatchError, PgEventStore, Recorded, StoreError, StoreSizes};
 use service_kit::config::Secret;
+use service_kit::pools::{self, PoolSettings};
 use support::{PATIENT, Tally, TallyClosed, TallyCommand, executor, keyed, plain};
 use testkit::{ChaosProxy, TestDatabase, eventually};
 use tokio::task::JoinHandle;
@@ -36,7 +37,8 @@ struct World {
 }
 
 impl World {
-    /// A store behind a proxy, and a gate before every commit that writes events.
+    /// A store whose appends go through a proxy, and a gate before every commit that writes events.
+    /// Loads go past the proxy, so that a command can be decided again at once.
     async fn with_gate_shut() -> Self {
         let database = TestDatabase::fresh().await;
         let keeper = database.client().await;
@@ -68,7 +70,10 @@ impl World {
             .unwrap();
         keeper.execute("select pg_advisory_lock($1)", &[&GATE]).await.unwrap();
         let (proxy, url) = ChaosProxy::before(&database.url).await;
-        let store = PgEventStore::open(&Secret::new(url), StoreSizes::default()).unwrap();
+        let settings = PoolSettings::named("event-store");
+        let appends = pools::postgres(&Secret::new(url), &settings).unwrap();
+        let loads = sqlx::PgPool::connect_lazy(&database.url).unwrap();
+        let store = PgEventStore::connect(appends, loads);
         Self { database, proxy, store, keeper, id: Uuid::now_v7() }
     }
 
@@ -233,8 +238,8 @@ async fn a_stream_that_another_took_in_the_meantime_is_decided_again() {
 
 /// A question about the first append that the database refuses is no answer: the first one may be
 /// under way still, and is committed here after the refusal. With a refusal taken for an answer (seen
-/// so in `Single::resolve`) the command is decided again and carried out twice, or reported as not
-/// carried out.
+/// so in `Single::resolve`) the command is decided again and carried out twice after a deadlock, and
+/// reported as not carried out after a full disk.
 async fn a_refused_question_is_no_answer(sqlstate: &str) {
     let mut world = World::with_gate_shut().await;
     let dispatched = world.raise(plain());
