@@ -236,7 +236,7 @@ impl BooksApi {
         caller.0.require_admin()?;
         let missing = self.0.operator.missing_keys(limit.0.unwrap_or(LIMIT_DEFAULT)).await;
         let missing = missing.map_err(problems::of_operator)?;
-        Ok(Json(MissingKeysBody { keys: missing.into_iter().map(missing_key).collect() }))
+        Ok(Json(MissingKeysBody { keys: missing.iter().map(missing_key).collect() }))
     }
 }
 
@@ -259,7 +259,7 @@ fn refund(open: OpenRefund) -> OpenRefundBody {
     }
 }
 
-fn missing_key(missing: MissingKey) -> MissingKeyBody {
+fn missing_key(missing: &MissingKey) -> MissingKeyBody {
     MissingKeyBody {
         billing_key_id: missing.billing_key_id.uuid(),
         user_id: missing.user_id.uuid(),

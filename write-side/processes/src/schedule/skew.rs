@@ -40,7 +40,6 @@ impl Jobs {
         let before = self.clock.now();
         let theirs = self.database_now().await?;
         let skew = Skew::of(before, theirs, self.clock.now());
-        #[expect(clippy::float_arithmetic, reason = "a metric is a float")]
         let seconds = skew.ahead.as_seconds_f64();
         metrics::clock_skew(seconds);
         let is_wrong = skew.is_too_much() && !self.is_clock_settable;

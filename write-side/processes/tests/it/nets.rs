@@ -339,6 +339,38 @@ async fn a_refused_refund_is_asked_about_once_and_listed_until_another_takes_its
     worker.stop().await.unwrap();
 }
 
+/// F13: the shop keeps money for an order that it does not deliver, and no shopper asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_automatic_refund_is_alarmed_and_listed_as_one() {
+    let world = World::new().await;
+    let order = charged_and_buried(&world, OrderKind::OneOff).await;
+    wrongly_declined(&world, order).await;
+    catch_up(&world).await;
+    let late = reconciler(&world, TimeDelta::minutes(17));
+    assert_eq!(late.look_up_ended().await.unwrap(), 1);
+    world.execute("delete from outbox").await;
+    let refund_id = world.order(order).await.refunds[0].id;
+    let refused = OrderCommand::RecordRefundFailure {
+        refund_id,
+        class: DeclineClass::Merchant,
+        code: Text::parse("-721").unwrap(),
+        at: clock().now(),
+    };
+    world.send(order, refused).await;
+    catch_up(&world).await;
+    let operator = Operator::new(world.db.pool.clone());
+    let listed = operator.open_refunds(clock().now(), false, 10).await.unwrap();
+    assert_eq!((listed[0].state.as_str(), listed[0].is_automatic), ("refused", true));
+    let shown = service_kit::telemetry::metrics().render();
+    assert!(shown.contains(r#"refunds_refused_total{kind="automatic"}"#), "{shown}");
+    assert!(shown.contains(r#"reconcile_net_found_total{kind="payment"}"#), "{shown}");
+
+    // A day before it is due, and from then on, it is counted as due.
+    let before = |days| clock().now() + TimeDelta::days(days);
+    let soon = async |days| operator.refund_counts(before(days)).await.unwrap().due_soon;
+    assert_eq!((soon(0).await, soon(7).await), (0, 1));
+}
+
 /// KakaoPay refuses the approval: nothing moved, and nothing says so yet but that answer.
 async fn declined(world: &World) -> OrderId {
     let worker = world.worker();
