@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod announcing;
+mod assumptions;
 mod crashes;
 mod dry_check;
 mod expiry;

@@ -27,7 +27,7 @@ fn reconciler(world: &World, ahead: TimeDelta) -> Reconciler {
     }
 }
 
-async fn compared(world: &World) -> (Summary, Vec<Compared>) {
+pub(crate) async fn compared(world: &World) -> (Summary, Vec<Compared>) {
     let reconciler = reconciler(world, TimeDelta::zero());
     let now = clock().now();
     let span = Span { from: now - TimeDelta::days(1), to: now + TimeDelta::days(1) };
@@ -36,7 +36,7 @@ async fn compared(world: &World) -> (Summary, Vec<Compared>) {
     (summary, seen)
 }
 
-async fn indexed(world: &World, state: &str, rows: i64) {
+pub(crate) async fn indexed(world: &World, state: &str, rows: i64) {
     let sql = format!("select count(*) from payment_index where state = '{state}'");
     eventually(PATIENCE, || async { (world.number(&sql).await == rows).then_some(()) }).await;
 }
