@@ -4,6 +4,7 @@
 
 mod announcing;
 mod answers;
+mod assumptions;
 mod claims;
 mod crashes;
 mod dry_check;
