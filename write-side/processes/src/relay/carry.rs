@@ -20,7 +20,7 @@ use super::with_causes;
 use crate::failpoints::{Point, reach};
 use crate::gateway::{
     BillingSecret, CancelRequest, CheckoutRequest, CompletionRequest, Outcome, Paid,
-    PaymentGateway, PaymentQuestion,
+    PaymentGateway, PaymentQuestion, PaymentState, Standing,
 };
 use crate::metrics;
 
@@ -174,8 +174,9 @@ impl Carrier {
             let outcome = self.gateway.look_up(&payment).await;
             reach(Point::AfterLookUp).await;
             let at = self.this_try(row);
+            let (outcome, secret) = with_found_key_apart(outcome);
             let mut next = self.retries.after_approve_look_up(outcome, at);
-            let key = self.key_of(order, terms, None, &mut next).await;
+            let key = self.key_of(order, terms, secret, &mut next).await;
             if self.proceed(task, next, key).await? == Proceed::Done {
                 return Ok(());
             }
@@ -320,6 +321,17 @@ fn with_key_apart(outcome: Outcome<Paid>) -> (Outcome<Paid>, Option<BillingSecre
         }
         other @ (Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_)) => (other, None),
     }
+}
+
+/// The same for a look-up, should it ever state the key.
+fn with_found_key_apart(
+    mut outcome: Outcome<Standing>,
+) -> (Outcome<Standing>, Option<BillingSecret>) {
+    let key = match &mut outcome {
+        Outcome::Done(Standing { state: PaymentState::Paid(paid), .. }) => paid.key.take(),
+        Outcome::Done(_) | Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => None,
+    };
+    (outcome, key)
 }
 
 fn question(row: &ClaimedRow, terms: &PaymentTerms, tid: &contracts::Text<64>) -> PaymentQuestion {

@@ -5,7 +5,7 @@ use domain::Settlement;
 use domain::effects::PaymentTerms;
 
 use super::super::deliver::{Task, Told};
-use super::super::rows::{ClaimedRow, KeptKey, PutOff, RowError};
+use super::super::rows::{ClaimedRow, KeptKey, PutOff, RowError, SealedKey};
 use super::super::with_causes;
 use super::{Carrier, Next, STORE_TRIES_MAX, Stop, clipped};
 use crate::failpoints::{Point, reach};
@@ -94,7 +94,7 @@ impl Carrier {
         next: &mut Next,
     ) -> Option<KeptKey> {
         let id = terms.billing_key?;
-        let Next::Settle(Settlement::Approved { billing_key, .. }, _) = next else {
+        let Next::Settle(Settlement::Approved { billing_key, tid, .. }, _) = next else {
             return None;
         };
         let user = terms.user_id;
@@ -103,7 +103,13 @@ impl Carrier {
             Some(key) => {
                 let (stream, sid) = (seals::billing_key_stream(id), key.secret.expose().to_owned());
                 let sealed = self.vault.seal(user, &stream, seals::SID, &sid).await;
-                sealed.map(|sid| (sid, key.partner_user_id)).map_err(|error| with_causes(&error))
+                let sealed = sealed.map(|sid| SealedKey {
+                    sid,
+                    partner_user_id: key.partner_user_id,
+                    cid: key.merchant,
+                    tid: tid.clone(),
+                });
+                sealed.map_err(|error| with_causes(&error))
             }
         };
         match sealed {
