@@ -129,6 +129,7 @@ pub(crate) fn ready(attempt: u32) -> OrderEvent {
         },
         ready_at: noon(),
         expires_at: noon() + TimeDelta::minutes(15),
+        cid: None,
     }
 }
 

@@ -143,6 +143,18 @@ fn fields_of_a_newer_build_are_passed_over() {
     }
 }
 
+/// The merchant code came later than the event: it is written where it is known, and events without
+/// it read as before.
+#[test]
+fn a_page_may_state_its_merchant_code() {
+    let (_, golden) = files().into_iter().find(|(name, _)| name == "PaymentReady.v1.json").unwrap();
+    assert!(golden.payload.get("cid").is_none());
+    let mut stated = golden.payload.clone();
+    stated["cid"] = json!("TC0ONETIME");
+    let (_, again) = rewrite("PaymentReady", "1", stated.clone()).unwrap();
+    assert_eq!(again, stated);
+}
+
 #[test]
 fn what_this_build_does_not_know_is_an_error_and_no_guess() {
     let unknown_type = rewrite("OrderTeleported", "1", json!({}));

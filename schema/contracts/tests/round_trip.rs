@@ -233,15 +233,23 @@ fn payment_opened() -> impl Strategy<Value = OrderEvent> {
                 }
             }
         ),
-        (any::<u32>(), text(), (text(), text(), text()), instant(), instant()).prop_map(
-            |(attempt, tid, (pc, mobile, app), ready_at, expires_at)| OrderEvent::PaymentReady {
-                attempt,
-                tid,
-                redirect: RedirectUrls { pc, mobile, app },
-                ready_at,
-                expires_at,
-            }
-        ),
+        (
+            any::<u32>(),
+            text(),
+            (text(), text(), text()),
+            (instant(), instant()),
+            option::of(text())
+        )
+            .prop_map(|(attempt, tid, (pc, mobile, app), (ready_at, expires_at), cid)| {
+                OrderEvent::PaymentReady {
+                    attempt,
+                    tid,
+                    redirect: RedirectUrls { pc, mobile, app },
+                    ready_at,
+                    expires_at,
+                    cid,
+                }
+            }),
         (any::<u32>(), returned_as, instant()).prop_map(|(attempt, returned_as, returned_at)| {
             OrderEvent::PaymentReturned { attempt, returned_as, returned_at }
         }),

@@ -37,6 +37,10 @@ pub struct PaymentTerms {
     pub vat: Won,
     /// The recurring key that the approval is to yield; present for subscription orders.
     pub billing_key: Option<BillingKeyId>,
+    /// The merchant code the payment was opened with; absent before that and for payments that are
+    /// older than the field: then the configured code counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merchant: Option<Text<64>>,
 }
 
 /// What opening a payment page needs.
@@ -86,5 +90,38 @@ impl Effect {
             Self::PaymentApprove(_) => "payment_approve",
             Self::PaymentCancel(_) => "payment_cancel",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Rows of the outbox that the release before wrote are carried out by this one, and that
+    /// release carries out this one's: it passes over a field that it does not know.
+    #[test]
+    fn an_effect_of_before_the_merchant_code_reads_and_is_written_as_before() {
+        let stored = json!({ "payment_cancel": {
+            "terms": {
+                "user_id": "0199a6f0-0000-7000-8000-000000000001",
+                "attempt": 1,
+                "partner_order_id": "order-1",
+                "amount": 27_000,
+                "tax_free": 0,
+                "vat": 2_454,
+                "billing_key": null,
+            },
+            "refund_id": "0199a6f0-0000-7000-8000-000000000002",
+            "tid": "T1",
+            "amount": 5_000,
+            "tax_free": 0,
+            "refundable_before": 27_000,
+        } });
+        let effect: Effect = serde_json::from_value(stored.clone()).unwrap();
+        let Effect::PaymentCancel(cancel) = &effect else { panic!("{effect:?}") };
+        assert_eq!(cancel.terms.merchant, None);
+        assert_eq!(serde_json::to_value(&effect).unwrap(), stored);
     }
 }

@@ -73,8 +73,8 @@ impl PlacedOrder {
             OrderCommand::RequestPayment { by, current_offers, at } => {
                 self.request_payment(by, &current_offers, at)
             }
-            OrderCommand::RecordReady { attempt, tid, redirect, ready_at, expires_at } => {
-                let page = PaymentPage { tid, redirect, ready_at, expires_at };
+            OrderCommand::RecordReady { attempt, tid, redirect, ready_at, expires_at, cid } => {
+                let page = PaymentPage { tid, redirect, ready_at, expires_at, cid };
                 self.record_ready(attempt, page)
             }
             OrderCommand::RecordReturn { attempt, returned_as, at } => {

@@ -20,6 +20,9 @@ pub enum Settlement {
         ready_at: DateTime<Utc>,
         /// When it stops working.
         expires_at: DateTime<Utc>,
+        /// The merchant code it was opened with; absent in rows that are older than the field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cid: Option<Text<64>>,
     },
     /// The money moved, exactly as asked.
     Approved {
@@ -79,5 +82,27 @@ impl Settlement {
             Self::NotSent { .. } => "not_sent",
             Self::Unresolved { .. } => "unresolved",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_outcome_of_before_the_merchant_code_reads_and_is_written_as_before() {
+        let url = "https://pay.example/1";
+        let stored = json!({
+            "settled": "opened",
+            "tid": "T1",
+            "redirect": { "pc": url, "mobile": url, "app": url },
+            "ready_at": "2026-11-23T03:01:01Z",
+            "expires_at": "2026-11-23T03:16:01Z",
+        });
+        let settlement: Settlement = serde_json::from_value(stored.clone()).unwrap();
+        assert!(matches!(settlement, Settlement::Opened { cid: None, .. }), "{settlement:?}");
+        assert_eq!(serde_json::to_value(&settlement).unwrap(), stored);
     }
 }

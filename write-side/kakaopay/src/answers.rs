@@ -168,6 +168,10 @@ pub struct Order {
     pub tid: Tid,
     /// The merchant code.
     pub cid: String,
+    /// The recurring key. No known answer of this call has it; should one ever, a lost approval no
+    /// longer loses its key.
+    #[serde(default, deserialize_with = "lenient::decoration")]
+    pub sid: Option<Sid>,
     /// Where it stands.
     pub status: OrderStatus,
     /// Our name of the order.
@@ -359,6 +363,18 @@ pub struct SidInactivated {
     pub inactivated_at: Option<KstTime>,
 }
 
+impl SidInactivated {
+    /// Everything in which this is not the key that was to be ended.
+    pub fn differences(&self, cid: &str, sid: &Sid) -> Vec<Difference> {
+        key_differences((&self.cid, &self.sid), (cid, sid))
+    }
+}
+
+fn key_differences(answer: (&str, &Sid), asked: (&str, &Sid)) -> Vec<Difference> {
+    let checks = [(Difference::Cid, answer.0 == asked.0), (Difference::Sid, answer.1 == asked.1)];
+    checks.into_iter().filter(|(_, same)| !same).map(|(difference, _)| difference).collect()
+}
+
 /// How a recurring key stands. `last_approved_at` is the only trace of a charge whose answer was
 /// lost: a charge cannot be looked up without its tid.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -388,4 +404,11 @@ pub struct SidStatus {
     /// When it was ended.
     #[serde(default, deserialize_with = "lenient::decoration")]
     pub inactivated_at: Option<KstTime>,
+}
+
+impl SidStatus {
+    /// Everything in which this is not the key that was asked about.
+    pub fn differences(&self, cid: &str, sid: &Sid) -> Vec<Difference> {
+        key_differences((&self.cid, &self.sid), (cid, sid))
+    }
 }

@@ -31,6 +31,8 @@ pub enum Difference {
     PartnerOrder,
     /// Another payer.
     PartnerUser,
+    /// Another recurring key.
+    Sid,
     /// Another sum.
     Total,
     /// Another tax-free part.
@@ -47,6 +49,7 @@ impl Difference {
             Self::Tid => "tid",
             Self::PartnerOrder => "partner_order_id",
             Self::PartnerUser => "partner_user_id",
+            Self::Sid => "sid",
             Self::Total => "amount.total",
             Self::TaxFree => "amount.tax_free",
             Self::Vat => "amount.vat",

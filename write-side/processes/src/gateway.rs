@@ -190,6 +190,8 @@ pub struct Checkout {
     pub opened_at: DateTime<Utc>,
     /// When it stops working.
     pub expires_at: DateTime<Utc>,
+    /// The merchant code it was opened with: later calls about the payment use the same.
+    pub merchant: Option<Text<64>>,
 }
 
 /// Names a payment that exists at the gateway.
@@ -249,6 +251,8 @@ pub struct BillingSecret {
     pub secret: Secret,
     /// Our pseudonym of the payer; every charge must repeat it.
     pub partner_user_id: String,
+    /// The merchant code it was issued to; the configured one where none was recorded.
+    pub merchant: Option<Text<64>>,
 }
 
 /// Money that moved, exactly as asked.
@@ -300,6 +304,8 @@ pub enum PaymentState {
     },
     /// Money moved; `given_back` says how much of it went back since.
     Paid(Paid),
+    /// A recurring key was issued and nothing was paid, as agreed for an amount of 0.
+    KeyIssued,
     /// No money has moved and none will.
     Failed {
         /// The gateway's word for it.

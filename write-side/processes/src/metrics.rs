@@ -42,6 +42,9 @@ pub const RELAY_ROWS: &str = "relay_rows";
 pub const RELAY_OLDEST_SECONDS: &str = "relay_oldest_row_seconds";
 /// Recurring keys that KakaoPay issued and whose answer was lost.
 pub const BILLING_KEYS_MISSING: &str = "relay_billing_keys_missing_total";
+/// Recurring keys that came beside another one of the same order. Each is alive at KakaoPay until it
+/// is ended there.
+pub const BILLING_KEYS_ORPHANED: &str = "relay_billing_keys_orphaned_total";
 /// Events handled by reactions, by reaction.
 pub const REACTIONS_HANDLED: &str = "reactions_handled_total";
 /// Events set aside by reactions, by reaction. Every one is an alarm.
@@ -99,6 +102,7 @@ pub fn describe() {
     describe_gauge!(RELAY_ROWS, Unit::Count, "outbox rows by state");
     describe_gauge!(RELAY_OLDEST_SECONDS, Unit::Seconds, "age of the oldest row under way");
     describe_counter!(BILLING_KEYS_MISSING, Unit::Count, "recurring keys lost with their answer");
+    describe_counter!(BILLING_KEYS_ORPHANED, Unit::Count, "second recurring keys of an order");
     describe_counter!(REACTIONS_HANDLED, Unit::Count, "events handled by reactions");
     describe_counter!(REACTIONS_PARKED, Unit::Count, "events set aside by reactions");
     describe_counter!(REACTIONS_FAILED, Unit::Count, "failures of reactions, to be tried again");
@@ -175,6 +179,10 @@ pub(crate) fn relay_rows(state: &'static str, rows: u32, oldest: Duration) {
 
 pub(crate) fn billing_key_missing() {
     counter!(BILLING_KEYS_MISSING).increment(1);
+}
+
+pub(crate) fn billing_key_orphaned() {
+    counter!(BILLING_KEYS_ORPHANED).increment(1);
 }
 
 pub(crate) fn reaction_handled(reaction: &'static str, events: u64) {

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::announce::Announcer;
 use crate::config::WorkerConfig;
 use crate::gateway::PaymentGateway;
-use crate::gateway::kakaopay::{KakaoPayGateway, KakaoPayParts};
+use crate::gateway::kakaopay::{KakaoPayGateway, KakaoPayParts, Merchants};
 use crate::gateway::lane::{Lane, LanePolicy};
 use crate::metrics;
 use crate::reactions::{
@@ -211,13 +211,14 @@ pub fn gateway(
     clock: &SharedClock,
 ) -> Result<Arc<dyn PaymentGateway>, WorkerError> {
     let policy = config.gateway;
+    let key = SecretKey::new(config.kakaopay_secret_key.expose());
+    let pooled = ClientConfig {
+        connect_timeout: policy.connect_timeout,
+        call_timeout: policy.call_timeout,
+        ..ClientConfig::new(config.kakaopay_base_url.clone(), key)
+    };
     let lane = |class: &'static str, lane: LanePolicy| {
-        let key = SecretKey::new(config.kakaopay_secret_key.expose());
-        let client = Client::new(&ClientConfig {
-            connect_timeout: policy.connect_timeout,
-            call_timeout: policy.call_timeout,
-            ..ClientConfig::new(config.kakaopay_base_url.clone(), key)
-        })?;
+        let client = Client::new(&pooled)?;
         Ok::<_, WorkerError>(Lane::new(class, client, lane, Arc::clone(clock)))
     };
     let (one_time, recurring) = merchants(config)?;
@@ -225,8 +226,8 @@ pub fn gateway(
         checkout: lane("checkout", policy.checkout)?,
         charge: lane("charge", policy.charge)?,
         look_up: lane("look_up", policy.look_up)?,
-        one_time,
-        recurring,
+        fresh: Client::new(&ClientConfig { pool_idle_connections_max: 0, ..pooled.clone() })?,
+        merchants: Merchants { one_time, recurring },
         return_urls: ReturnUrls::new(&config.return_url_key, &config.public_base_url)?,
         pepper: Pepper::new(&config.digest_pepper)?,
         clock: Arc::clone(clock),

@@ -81,6 +81,7 @@ fn request() -> Result<CheckoutRequest, BoxError> {
             tax_free: Won::ZERO,
             vat: Won::try_from(2_718)?,
             billing_key: None,
+            merchant: None,
         },
         order_id: order,
         item_name: Text::parse("홍삼")?,

@@ -246,6 +246,7 @@ fn course(refund: RefundId) -> [OrderEvent; 5] {
             },
             ready_at: noon(),
             expires_at: noon() + TimeDelta::minutes(15),
+            cid: None,
         },
         OrderEvent::PaymentApproved {
             attempt: 1,

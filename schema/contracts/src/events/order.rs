@@ -263,6 +263,10 @@ pub enum OrderEvent {
         ready_at: DateTime<Utc>,
         /// When the page stops working.
         expires_at: DateTime<Utc>,
+        /// The merchant code it was opened with, by which it is looked up and refunded for ever;
+        /// absent in events that are older than the field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cid: Option<Text<64>>,
     },
     /// The shopper's browser came back.
     #[serde(rename = "PaymentReturned")]

@@ -355,6 +355,7 @@ impl TestApp {
             redirect: RedirectUrls { pc: url("pc"), mobile: url("mobile"), app: url("app") },
             ready_at: now,
             expires_at: now + TimeDelta::minutes(15),
+            cid: None,
         };
         self.relay(order, attempt, ready).await;
     }

@@ -104,6 +104,8 @@ pub enum OrderCommand {
         ready_at: DateTime<Utc>,
         /// When the page stops working.
         expires_at: DateTime<Utc>,
+        /// The merchant code it was opened with.
+        cid: Option<Text<64>>,
     },
     /// The shopper's browser came back; the edge has checked the nonce of its URL.
     RecordReturn {

@@ -67,6 +67,7 @@ impl PlacedOrder {
             tax_free: attempt.tax_free,
             vat: attempt.vat,
             billing_key: attempt.recurring.then(|| BillingKeyId::of(self.order_id)),
+            merchant: attempt.page.as_ref().and_then(|page| page.cid.clone()),
         }
     }
 }

@@ -162,12 +162,13 @@ impl PlacedOrder {
 impl Attempt {
     fn fold(&mut self, event: &OrderEvent) {
         match event {
-            OrderEvent::PaymentReady { tid, redirect, ready_at, expires_at, .. } => {
+            OrderEvent::PaymentReady { tid, redirect, ready_at, expires_at, cid, .. } => {
                 self.page = Some(PaymentPage {
                     tid: tid.clone(),
                     redirect: redirect.clone(),
                     ready_at: *ready_at,
                     expires_at: *expires_at,
+                    cid: cid.clone(),
                 });
                 self.stage = Stage::Ready;
             }

@@ -31,6 +31,7 @@ impl PlacedOrder {
                 redirect: page.redirect,
                 ready_at: page.ready_at,
                 expires_at: page.expires_at,
+                cid: page.cid,
             }]),
             // Told twice, or the attempt ended meanwhile: a page nobody was sent to moves no money.
             Stage::Ready

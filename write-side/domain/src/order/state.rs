@@ -113,6 +113,9 @@ pub struct PaymentPage {
     pub ready_at: DateTime<Utc>,
     /// When it stops working.
     pub expires_at: DateTime<Utc>,
+    /// The merchant code it was opened with, where that is on record.
+    #[serde(default)]
+    pub cid: Option<Text<64>>,
 }
 
 /// Where a payment attempt stands.

@@ -86,6 +86,7 @@ pub(super) fn ready(attempt: u32) -> OrderCommand {
         redirect: RedirectUrls { pc: url(), mobile: url(), app: url() },
         ready_at: minute(1),
         expires_at: minute(16),
+        cid: Some(text("TC0ONETIME")),
     }
 }
 

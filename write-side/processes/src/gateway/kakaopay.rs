@@ -1,21 +1,20 @@
 //! KakaoPay behind the port: builds its requests, holds its answers against them, and says in the
 //! port's words what they mean.
 //!
-//! The merchant code follows the effect: an attempt that is to yield a recurring key goes through
-//! the recurring code, every other one through the one-time code. The payer is named by a keyed
+//! The merchant code follows the effect: an attempt that is to yield a recurring key is opened with
+//! the recurring code, every other one with the one-time code, and keeps it ([`Merchants`]). The payer is named by a keyed
 //! digest of the user's id, never by personal data.
 
 use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use contracts::Text;
 use contracts::events::RedirectUrls;
-use contracts::{Text, Won};
 use domain::effects::PaymentTerms;
 use kakaopay::{
-    ActionType, ApproveRequest, Difference, InvalidRequest, Item, Merchant, Operation,
-    OrderRequest, PartnerIds, PgToken, ReadyRequest, Sid, SidRequest, SidState,
-    SubscriptionRequest, Tid,
+    ApproveRequest, Client, Difference, InvalidRequest, Item, Merchant, Operation, OrderRequest,
+    PartnerIds, PgToken, ReadyRequest, Sid, SidRequest, SidState, SubscriptionRequest, Tid,
 };
 use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::Secret;
@@ -27,15 +26,19 @@ use super::lane::Lane;
 use super::{
     Admission, BillingSecret, BillingStanding, CallClass, CancelRequest, Capabilities,
     ChargeRequest, Checkout, CheckoutRequest, CompletionRequest, GivenBack, NotSent, Outcome, Paid,
-    PaymentGateway, PaymentQuestion, PaymentState, Standing,
+    PaymentGateway, PaymentQuestion, Standing,
 };
 
 mod access;
 mod meaning;
+mod merchants;
+mod standing;
 mod terms;
 
 use access::Access;
 use meaning::{lost, mismatch, unbuildable};
+pub use merchants::Merchants;
+use merchants::code_of;
 use terms::{amounts, approved_amount, cancel_amounts, cancel_differences, expected, method};
 
 /// How long a payment page lives; the tid dies with it.
@@ -60,10 +63,11 @@ pub struct KakaoPayParts {
     pub charge: Lane,
     /// Questions.
     pub look_up: Lane,
-    /// The merchant code of payments made once.
-    pub one_time: Merchant,
-    /// The merchant code of payments that yield a recurring key, and of its charges.
-    pub recurring: Merchant,
+    /// Keeps no connection: the answer to a recurring approval holds the key and nothing else does, so
+    /// it never goes over a kept-alive connection that the other side may just have closed.
+    pub fresh: Client,
+    /// The merchant codes.
+    pub merchants: Merchants,
     /// Where browsers come back to.
     pub return_urls: ReturnUrls,
     /// Derives the payers' pseudonyms.
@@ -78,11 +82,8 @@ impl KakaoPayGateway {
         Self { parts, access: Access::default() }
     }
 
-    fn merchant(&self, terms: &PaymentTerms) -> Merchant {
-        match terms.billing_key {
-            Some(_) => self.parts.recurring.clone(),
-            None => self.parts.one_time.clone(),
-        }
+    fn merchant(&self, terms: &PaymentTerms) -> Built<Merchant> {
+        self.parts.merchants.of_payment(terms)
     }
 
     fn partner_user(&self, terms: &PaymentTerms) -> String {
@@ -94,8 +95,12 @@ impl KakaoPayGateway {
     }
 
     async fn ready(&self, request: &CheckoutRequest, admission: Admission) -> Outcome<Checkout> {
-        let body = match self.ready_body(request) {
-            Ok(body) => body,
+        let built = self.merchant(&request.terms).and_then(|merchant| {
+            let body = self.ready_body(request, merchant.clone())?;
+            Ok((body, merchant))
+        });
+        let (body, merchant) = match built {
+            Ok(built) => built,
             Err(invalid) => return unbuildable(&invalid),
         };
         let id = Some(request.correlation_id.as_str());
@@ -118,10 +123,11 @@ impl KakaoPayGateway {
             return lost("unknown.unreadable");
         };
         let expires_at = opened_at + PAGE_LIFETIME;
-        Outcome::Done(Checkout { payment_ref, redirect, opened_at, expires_at })
+        let merchant = code_of(&merchant);
+        Outcome::Done(Checkout { payment_ref, redirect, opened_at, expires_at, merchant })
     }
 
-    fn ready_body(&self, request: &CheckoutRequest) -> Built<ReadyRequest> {
+    fn ready_body(&self, request: &CheckoutRequest, merchant: Merchant) -> Built<ReadyRequest> {
         let terms = &request.terms;
         let urls = &self.parts.return_urls;
         let (order, attempt) = (request.order_id, terms.attempt);
@@ -130,7 +136,7 @@ impl KakaoPayGateway {
                 .map_err(|_malformed| InvalidRequest { field: "approval_url", rule: "is no url" })
         };
         Ok(ReadyRequest::new(
-            self.merchant(terms),
+            merchant,
             self.partner(terms)?,
             Item::new(request.item_name.as_str(), i64::from(request.quantity))?,
             amounts(terms)?,
@@ -147,40 +153,48 @@ impl KakaoPayGateway {
         let terms = &question.terms;
         let built = (|| {
             let (partner, tid) = (self.partner(terms)?, Tid::new(question.payment_ref.as_str())?);
-            let token = PgToken::new(request.token.expose())?;
-            let body = ApproveRequest::new(self.merchant(terms), tid.clone(), partner, token);
-            Ok((body.expecting_total(terms.amount.amount()), tid))
+            let (merchant, token) = (self.merchant(terms)?, PgToken::new(request.token.expose())?);
+            let body = ApproveRequest::new(merchant.clone(), tid.clone(), partner.clone(), token);
+            Ok((body.expecting_total(terms.amount.amount()), merchant, partner, tid))
         })();
-        let (body, tid) = match built {
+        let (body, merchant, partner, tid) = match built {
             Ok(built) => built,
             Err(invalid) => return unbuildable(&invalid),
         };
         let id = Some(question.correlation_id.as_str());
-        let lane = &self.parts.checkout;
-        let call =
-            lane.call_admitted(admission, Operation::Approve, |client| client.approve(&body, id));
+        let call = self.parts.checkout.call_admitted(admission, Operation::Approve, |pooled| {
+            let client = if terms.billing_key.is_some() { &self.parts.fresh } else { pooled };
+            client.approve(&body, id)
+        });
         match self.access.answer(Operation::Approve, call.await) {
             Ok(answer) => {
-                let merchant = self.merchant(terms);
-                self.believed(Operation::Approve, &merchant, terms, Some(&tid), answer)
+                let expected = expected(&merchant, Some(&tid), &partner, terms);
+                let differences = answer.differences(&expected);
+                believed(Operation::Approve, &differences, terms, answer)
             }
             Err(outcome) => outcome.into(),
         }
     }
 
     async fn subscription(&self, request: &ChargeRequest, admission: Admission) -> Outcome<Paid> {
-        let terms = &request.terms;
+        let (terms, key) = (&request.terms, &request.key);
         let built = (|| {
-            SubscriptionRequest::new(
-                self.parts.recurring.clone(),
-                Sid::new(request.key.secret.expose())?,
-                PartnerIds::new(terms.partner_order_id.as_str(), &request.key.partner_user_id)?,
-                Item::new(request.item_name.as_str(), i64::from(request.quantity))?,
+            let (merchant, sid) =
+                (self.parts.merchants.of_key(key)?, Sid::new(key.secret.expose())?);
+            // The payer as the key was issued to; today's pepper may derive another name.
+            let partner = PartnerIds::new(terms.partner_order_id.as_str(), &key.partner_user_id)?;
+            let item = Item::new(request.item_name.as_str(), i64::from(request.quantity))?;
+            let body = SubscriptionRequest::new(
+                merchant.clone(),
+                sid.clone(),
+                partner.clone(),
+                item,
                 amounts(terms)?,
-            )
+            )?;
+            Ok((body, merchant, partner, sid))
         })();
-        let body = match built {
-            Ok(body) => body,
+        let (body, merchant, partner, sid) = match built {
+            Ok(built) => built,
             Err(invalid) => return unbuildable(&invalid),
         };
         let id = Some(request.correlation_id.as_str());
@@ -190,58 +204,24 @@ impl KakaoPayGateway {
         });
         match self.access.answer(Operation::Subscription, call.await) {
             Ok(answer) => {
-                let merchant = &self.parts.recurring;
-                self.believed(Operation::Subscription, merchant, terms, None, answer)
+                let mut differences =
+                    answer.differences(&expected(&merchant, None, &partner, terms));
+                if answer.sid.as_ref().is_some_and(|stated| *stated != sid) {
+                    differences.push(Difference::Sid);
+                }
+                believed(Operation::Subscription, &differences, terms, answer)
             }
             Err(outcome) => outcome.into(),
         }
     }
 
-    /// An approval, once it is certain that it is the answer to our request.
-    fn believed(
-        &self,
-        operation: Operation,
-        merchant: &Merchant,
-        terms: &PaymentTerms,
-        tid: Option<&Tid>,
-        answer: kakaopay::Approval,
-    ) -> Outcome<Paid> {
-        let partner = match self.partner(terms) {
-            Ok(partner) => partner,
-            Err(invalid) => return unbuildable(&invalid),
-        };
-        let expected = expected(merchant, tid, &partner, terms);
-        let differences = answer.differences(&expected);
-        if !differences.is_empty() {
-            return mismatch(operation, &differences);
-        }
-        let key = answer.sid.map(|sid| BillingSecret {
-            secret: Secret::new(sid.as_str()),
-            partner_user_id: answer.partner_user_id,
-        });
-        let parts = (
-            Text::parse(answer.tid.as_str()),
-            Text::parse(answer.aid.as_str()),
-            approved_amount(answer.amount, terms),
-        );
-        let (Ok(payment_ref), Ok(action_ref), Some(amount)) = parts else {
-            return mismatch(operation, &[Difference::Tid]);
-        };
-        Outcome::Done(Paid {
-            payment_ref,
-            action_ref,
-            amount,
-            method: method(answer.payment_method_type.as_ref()),
-            approved_at: answer.approved_at.to_utc(),
-            key,
-        })
-    }
-
     async fn order(&self, question: &PaymentQuestion) -> Outcome<Standing> {
         let terms = &question.terms;
-        let merchant = self.merchant(terms);
-        let built = (|| Ok((self.partner(terms)?, Tid::new(question.payment_ref.as_str())?)))();
-        let (partner, tid) = match built {
+        let built = (|| {
+            let tid = Tid::new(question.payment_ref.as_str())?;
+            Ok((self.merchant(terms)?, self.partner(terms)?, tid))
+        })();
+        let (merchant, partner, tid) = match built {
             Ok(built) => built,
             Err(invalid) => return unbuildable(&invalid),
         };
@@ -262,78 +242,18 @@ impl KakaoPayGateway {
         }
     }
 
-    fn standing(
-        &self,
-        answer: &kakaopay::Order,
-        terms: &PaymentTerms,
-        payment_ref: &Text<64>,
-    ) -> Option<Standing> {
-        let state = if answer.status.was_paid() {
-            PaymentState::Paid(self.paid_from(answer, terms, payment_ref)?)
-        } else if answer.status.is_failed() {
-            PaymentState::Failed { code: Text::parse(answer.status.as_str()).ok()? }
-        } else if answer.status.is_pending() {
-            let opened_at = answer.created_at.map(kakaopay::KstTime::to_utc);
-            PaymentState::Pending { opened_at }
-        } else {
-            PaymentState::Other(answer.status.as_str().to_owned())
-        };
-        let actions = &answer.payment_action_details.readable;
-        let last = actions.iter().rfind(|it| it.payment_action_type == ActionType::Cancel);
-        let last_given_back = last.and_then(|action| {
-            let at = action.approved_at.or(answer.canceled_at).map(kakaopay::KstTime::to_utc);
-            Some(GivenBack {
-                action_ref: Some(Text::parse(action.aid.as_str()).ok()?),
-                amount: Won::try_from(action.amount?).ok()?,
-                at: at.unwrap_or_else(|| self.now()),
-            })
-        });
-        let given_back = Won::try_from(answer.canceled_total()?).ok()?;
-        Some(Standing { state, given_back, last_given_back })
-    }
-
-    /// The approval as a look-up tells it. The name of the action is the one thing that KakaoPay
-    /// may leave out there; money that moved is not called unknown for want of a name.
-    fn paid_from(
-        &self,
-        answer: &kakaopay::Order,
-        terms: &PaymentTerms,
-        payment_ref: &Text<64>,
-    ) -> Option<Paid> {
-        let action = answer
-            .payment_action_details
-            .readable
-            .iter()
-            .rfind(|it| it.payment_action_type == ActionType::Payment);
-        let aid = match answer.approval_aid() {
-            Some(aid) => aid.as_str().to_owned(),
-            None => format!("looked-up-{payment_ref}"),
-        };
-        let told = answer.approved_at.or_else(|| action.and_then(|it| it.approved_at));
-        let approved_at = told.or(answer.created_at).map(kakaopay::KstTime::to_utc);
-        Some(Paid {
-            payment_ref: payment_ref.clone(),
-            action_ref: Text::parse(&aid).ok()?,
-            amount: approved_amount(answer.amount, terms)?,
-            method: method(answer.payment_method_type.as_ref()),
-            approved_at: approved_at.unwrap_or_else(|| self.now()),
-            key: None,
-        })
-    }
-
     async fn give_back(&self, request: &CancelRequest, admission: Admission) -> Outcome<GivenBack> {
         let question = &request.payment;
         let terms = &question.terms;
-        let merchant = self.merchant(terms);
         let built = (|| {
-            let tid = Tid::new(question.payment_ref.as_str())?;
+            let (merchant, tid) = (self.merchant(terms)?, Tid::new(question.payment_ref.as_str())?);
             let available = request.refundable_before.amount();
             let amounts = cancel_amounts(request)?;
             let body = kakaopay::CancelRequest::new(merchant.clone(), tid, amounts, available)?;
-            Ok(body)
+            Ok((body, merchant))
         })();
-        let body = match built {
-            Ok(body) => body,
+        let (body, merchant) = match built {
+            Ok(built) => built,
             Err(invalid) => return unbuildable(&invalid),
         };
         let id = Some(question.correlation_id.as_str());
@@ -354,38 +274,88 @@ impl KakaoPayGateway {
     }
 
     async fn inactive(&self, key: &BillingSecret) -> Outcome<()> {
-        let body = match Sid::new(key.secret.expose()) {
-            Ok(sid) => SidRequest::new(self.parts.recurring.clone(), sid),
+        let (body, merchant, sid) = match self.about_key(key) {
+            Ok(built) => built,
             Err(invalid) => return unbuildable(&invalid),
         };
         let lane = &self.parts.charge;
         let call = lane.call(Operation::Inactive, |client| client.inactive(&body, None));
-        match self.access.answer(Operation::Inactive, call.await) {
-            Ok(answer) if answer.status == SidState::Inactive => Outcome::Done(()),
-            Ok(_still_active) => lost("unknown.still_active"),
-            Err(outcome) => outcome.into(),
+        let answer = match self.access.answer(Operation::Inactive, call.await) {
+            Ok(answer) => answer,
+            Err(outcome) => return outcome.into(),
+        };
+        let differences = answer.differences(merchant.cid().as_str(), &sid);
+        if !differences.is_empty() {
+            return mismatch(Operation::Inactive, &differences);
+        }
+        match answer.status {
+            SidState::Inactive => Outcome::Done(()),
+            SidState::Active | SidState::Other(_) => lost("unknown.still_active"),
         }
     }
 
     async fn status(&self, key: &BillingSecret) -> Outcome<BillingStanding> {
-        let body = match Sid::new(key.secret.expose()) {
-            Ok(sid) => SidRequest::new(self.parts.recurring.clone(), sid),
+        let (body, merchant, sid) = match self.about_key(key) {
+            Ok(built) => built,
             Err(invalid) => return unbuildable(&invalid),
         };
         let lane = &self.parts.look_up;
         let call = lane.call(Operation::Status, |client| client.status(&body, None));
-        match self.access.answer(Operation::Status, call.await) {
-            Ok(answer) => Outcome::Done(BillingStanding {
-                is_active: answer.status == SidState::Active,
-                last_approved_at: answer.last_approved_at.map(kakaopay::KstTime::to_utc),
-            }),
-            Err(outcome) => outcome.into(),
+        let answer = match self.access.answer(Operation::Status, call.await) {
+            Ok(answer) => answer,
+            Err(outcome) => return outcome.into(),
+        };
+        let differences = answer.differences(merchant.cid().as_str(), &sid);
+        if !differences.is_empty() {
+            return mismatch(Operation::Status, &differences);
         }
+        Outcome::Done(BillingStanding {
+            is_active: answer.status == SidState::Active,
+            last_approved_at: answer.last_approved_at.map(kakaopay::KstTime::to_utc),
+        })
+    }
+
+    fn about_key(&self, key: &BillingSecret) -> Built<(SidRequest, Merchant, Sid)> {
+        let (merchant, sid) = (self.parts.merchants.of_key(key)?, Sid::new(key.secret.expose())?);
+        Ok((SidRequest::new(merchant.clone(), sid.clone()), merchant, sid))
     }
 
     fn now(&self) -> DateTime<Utc> {
         self.parts.clock.now()
     }
+}
+
+/// An approval, once it is certain that it is the answer to our request.
+fn believed(
+    operation: Operation,
+    differences: &[Difference],
+    terms: &PaymentTerms,
+    answer: kakaopay::Approval,
+) -> Outcome<Paid> {
+    if !differences.is_empty() {
+        return mismatch(operation, differences);
+    }
+    let key = answer.sid.map(|sid| BillingSecret {
+        secret: Secret::new(sid.as_str()),
+        partner_user_id: answer.partner_user_id,
+        merchant: Text::parse(&answer.cid).ok(),
+    });
+    let parts = (
+        Text::parse(answer.tid.as_str()),
+        Text::parse(answer.aid.as_str()),
+        approved_amount(answer.amount, terms),
+    );
+    let (Ok(payment_ref), Ok(action_ref), Some(amount)) = parts else {
+        return mismatch(operation, &[Difference::Tid]);
+    };
+    Outcome::Done(Paid {
+        payment_ref,
+        action_ref,
+        amount,
+        method: method(answer.payment_method_type.as_ref()),
+        approved_at: answer.approved_at.to_utc(),
+        key,
+    })
 }
 
 impl PaymentGateway for KakaoPayGateway {

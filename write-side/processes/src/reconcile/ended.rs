@@ -85,6 +85,8 @@ impl Answer {
         match standing.state {
             PaymentState::Paid(paid) => Self::Paid(Box::new(paid)),
             PaymentState::Pending { .. } | PaymentState::Failed { .. } => Self::NoMoney,
+            // Issued for nothing, though the attempt was for money: as good as no answer.
+            PaymentState::KeyIssued => Self::Nothing("a key was issued for 0 won".to_owned()),
             PaymentState::Other(word) => Self::Nothing(format!("state {word}")),
         }
     }

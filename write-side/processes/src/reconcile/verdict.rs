@@ -181,6 +181,7 @@ fn theirs(standing: &Standing) -> Books {
             (paid.amount.total, status(paid.amount.total, standing.given_back).to_owned())
         }
         PaymentState::Pending { .. } => (Won::ZERO, "PENDING".to_owned()),
+        PaymentState::KeyIssued => (Won::ZERO, "KEY_ISSUED".to_owned()),
         PaymentState::Failed { code } => (Won::ZERO, format!("FAILED {code}")),
         PaymentState::Other(word) => (Won::ZERO, word.clone()),
     };

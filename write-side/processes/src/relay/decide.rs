@@ -128,6 +128,7 @@ impl RetryPolicy {
                 redirect: checkout.redirect,
                 ready_at: checkout.opened_at,
                 expires_at: checkout.expires_at,
+                cid: checkout.merchant,
             }),
             Outcome::Declined(decline) => declined(decline, at),
             // The shopper is told at once rather than kept waiting for a breaker.
@@ -182,6 +183,8 @@ impl RetryPolicy {
                 settled(Settlement::Declined { class, code, at: at.now })
             }
             PaymentState::Pending { opened_at } => self.after_pending(opened_at, at),
+            // No order asks for 0 won, so this is no answer to an approval of ours.
+            PaymentState::KeyIssued => self.look_up_again("only a key was issued".to_owned(), at),
             PaymentState::Other(word) => self.look_up_again(format!("state {word}"), at),
         }
     }

@@ -180,9 +180,9 @@ fn command(effect: &Effect, settlement: Settlement, now: DateTime<Utc>) -> Optio
     match effect {
         Effect::PaymentReady(ready) => {
             let attempt = ready.terms.attempt;
-            if let Settlement::Opened { tid, redirect, ready_at, expires_at } = settlement {
+            if let Settlement::Opened { tid, redirect, ready_at, expires_at, cid } = settlement {
                 let page =
-                    OrderCommand::RecordReady { attempt, tid, redirect, ready_at, expires_at };
+                    OrderCommand::RecordReady { attempt, tid, redirect, ready_at, expires_at, cid };
                 return Some(page);
             }
             payment_command(GatewayStep::Ready, &ready.terms, settlement, now)

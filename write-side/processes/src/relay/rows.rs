@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use contracts::{BillingKeyId, Sealed, UserId};
+use contracts::{BillingKeyId, Sealed, Text, UserId};
 use deadpool_postgres::{Pool, PoolError, Transaction};
 use domain::Settlement;
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
+
+use crate::metrics;
 
 mod combine;
 mod hold;
@@ -80,8 +82,21 @@ pub struct KeptKey {
     pub id: BillingKeyId,
     /// Whose.
     pub user: UserId,
-    /// The key and the payer's pseudonym; `None` when the answer that held them was lost.
-    pub sealed: Option<(Sealed<String>, String)>,
+    /// The key; `None` when the answer that held it was lost.
+    pub sealed: Option<SealedKey>,
+}
+
+/// A recurring key under its user's key, with what every use of it must repeat.
+#[derive(Debug, Clone)]
+pub struct SealedKey {
+    /// The key.
+    pub sid: Sealed<String>,
+    /// The payer's pseudonym.
+    pub partner_user_id: String,
+    /// The merchant code it was issued to.
+    pub cid: Option<Text<64>>,
+    /// The payment that yielded it.
+    pub tid: Text<64>,
 }
 
 /// The outbox, for one worker.
@@ -188,10 +203,16 @@ impl Rows {
         let is_ours = tx.execute(include_str!("sql/store_outcome.sql"), &claim).await? == 1;
         // What the payment came to is for whoever has the row now to find out; a key is not: it was
         // told once, to us.
-        if is_ours || key.sealed.is_some() {
-            keep_in_tx(&tx, key).await?;
-        }
+        let kept = if is_ours || key.sealed.is_some() {
+            keep_in_tx(&tx, key).await?
+        } else {
+            Kept::Nothing
+        };
         tx.commit().await?;
+        if kept == Kept::Orphan {
+            metrics::billing_key_orphaned();
+            tracing::error!(billing_key.id = %key.id, "a second recurring key; kept to be ended");
+        }
         if is_ours { Ok(()) } else { Err(RowError::LeaseLost) }
     }
 
@@ -284,14 +305,34 @@ impl Rows {
     }
 }
 
-/// Keeps a recurring key, or that it is missing.
-async fn keep_in_tx(tx: &Transaction<'_>, key: &KeptKey) -> Result<(), RowError> {
-    let sealed = key.sealed.as_ref().map(|(sid, _)| serde_json::to_value(sid)).transpose();
-    let sealed = sealed.map_err(RowError::other)?;
-    let partner = key.sealed.as_ref().map(|(_, partner)| partner.as_str());
-    let values: [&(dyn ToSql + Sync); 4] = [&key.id.uuid(), &key.user.uuid(), &sealed, &partner];
-    tx.execute(include_str!("sql/keep_billing_key.sql"), &values).await?;
-    Ok(())
+/// What became of a recurring key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// It is the key, or its absence is on record, or both were known.
+    Nothing,
+    /// There was another one already.
+    Orphan,
+}
+
+/// Keeps a recurring key, or that it is missing. The first key stays; one of another payment stands
+/// apart, because it is as alive at the gateway and has to be ended there.
+async fn keep_in_tx(tx: &Transaction<'_>, key: &KeptKey) -> Result<Kept, RowError> {
+    let sealed = key.sealed.as_ref();
+    let sid = sealed.map(|it| serde_json::to_value(&it.sid)).transpose();
+    let sid = sid.map_err(RowError::other)?;
+    let partner = sealed.map(|it| it.partner_user_id.as_str());
+    let cid = sealed.and_then(|it| it.cid.as_ref()).map(Text::as_str);
+    let tid = sealed.map(|it| it.tid.as_str());
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&key.id.uuid(), &key.user.uuid(), &sid, &partner, &cid, &tid];
+    let written = tx.execute(include_str!("sql/keep_billing_key.sql"), &values).await?;
+    if written == 1 || sealed.is_none() {
+        return Ok(Kept::Nothing);
+    }
+    match tx.execute(include_str!("sql/keep_orphan.sql"), &values).await? {
+        1 => Ok(Kept::Orphan),
+        _ => Ok(Kept::Nothing),
+    }
 }
 
 /// One statement that must meet exactly the row it claims.

@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use contracts::events::OrderKind;
-use contracts::{BillingKeyId, seals};
+use contracts::{BillingKeyId, Text, seals};
 use domain::Settlement;
 use kakaopay_sim::Operation;
-use processes::relay::rows::{KeptKey, PutOff, RowClass, RowError, WaitingState};
+use processes::relay::rows::{KeptKey, PutOff, RowClass, RowError, SealedKey, WaitingState};
 use serde_json::json;
 
 use crate::world::{World, clock};
@@ -73,8 +73,14 @@ async fn a_zombie_loses_no_recurring_key() {
     let stream = seals::billing_key_stream(id);
     let sid = "S1234567890987654321".to_owned();
     let sid = world.vault.seal(world.user, &stream, seals::SID, &sid).await.unwrap();
+    let sealed = |sid| SealedKey {
+        sid,
+        partner_user_id: "somebody".to_owned(),
+        cid: None,
+        tid: Text::parse("T1").unwrap(),
+    };
     let key = |sealed| KeptKey { id, user: world.user, sealed };
-    let (missing, known) = (key(None), key(Some((sid, "somebody".to_owned()))));
+    let (missing, known) = (key(None), key(Some(sealed(sid))));
 
     // Looked up: the money is found, and the key is not.
     heir.store_outcome(&taken_over, &settlement, Some(&missing)).await.unwrap();
@@ -83,6 +89,36 @@ async fn a_zombie_loses_no_recurring_key() {
     let kept =
         "select count(*) from billing_keys where state = 'active' and sealed_sid is not null";
     assert_eq!(world.number(kept).await, 1);
+}
+
+/// F18: two approvals of one order yield two keys, and both are alive at KakaoPay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_recurring_key_is_kept_to_be_ended() {
+    let world = World::new().await;
+    let order = world.place(OrderKind::Subscription, false).await;
+    let rows = world.rows("worker");
+    let row = rows.claim(RowClass::Shopper, 10).await.unwrap().pop().expect("a row to claim");
+    let settlement = Settlement::NotSent { at: clock().now() };
+    let id = BillingKeyId::of(order);
+    // The same payment's key comes twice, sealed anew, then another payment's, twice as well.
+    for tid in ["T1", "T1", "T2", "T2"] {
+        let stream = seals::billing_key_stream(id);
+        let sid = format!("S of {tid}");
+        let sid = world.vault.seal(world.user, &stream, seals::SID, &sid).await.unwrap();
+        let sealed = Some(SealedKey {
+            sid,
+            partner_user_id: "somebody".to_owned(),
+            cid: Some(Text::parse("TCSUBSCRIP").unwrap()),
+            tid: Text::parse(tid).unwrap(),
+        });
+        let key = KeptKey { id, user: world.user, sealed };
+        rows.store_outcome(&row, &settlement, Some(&key)).await.unwrap();
+    }
+    let first = "select count(*) from billing_keys where tid = 'T1' and cid = 'TCSUBSCRIP'";
+    assert_eq!(world.number(first).await, 1, "the first one stays");
+    let orphans = "select count(*) from billing_key_orphans";
+    assert_eq!(world.number(orphans).await, 1);
+    assert_eq!(world.number(&format!("{orphans} where tid = 'T2'")).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,6 +76,7 @@ impl TossLike {
             redirect: RedirectUrls { pc: page(), mobile: page(), app: page() },
             opened_at,
             expires_at: opened_at + TimeDelta::minutes(15),
+            merchant: None,
         })
     }
 

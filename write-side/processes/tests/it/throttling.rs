@@ -31,6 +31,7 @@ fn terms(world: &World, order: OrderId) -> PaymentTerms {
         tax_free: Won::ZERO,
         vat: won(2_454),
         billing_key: None,
+        merchant: None,
     }
 }
 
@@ -40,6 +41,7 @@ fn charge(world: &World) -> ChargeRequest {
         key: BillingSecret {
             secret: Secret::new("S1234567890987654321"),
             partner_user_id: "somebody".to_owned(),
+            merchant: None,
         },
         item_name: Text::parse("홍삼정").unwrap(),
         quantity: 1,

@@ -72,8 +72,12 @@ impl<T> Worker<T> {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(SimConfig::default()).await
+    }
+
+    pub(crate) async fn with(kakaopay: SimConfig) -> Self {
         let db = TestDatabase::fresh().await;
-        let sim = Simulator::start(SimConfig::default()).await.unwrap();
+        let sim = Simulator::start(kakaopay).await.unwrap();
         let config = config(&db.url, sim.base_url());
         let options = ExecutorOptions { cache_entries: 0, ..ExecutorOptions::default() };
         let store = PgEventStore::open(&config.database_url, StoreSizes::default()).unwrap();

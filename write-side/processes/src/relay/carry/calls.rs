@@ -14,7 +14,7 @@ use super::{CallState, Carrier, Proceed, Stop};
 use crate::failpoints::{Point, reach};
 use crate::gateway::{
     BillingSecret, CallClass, CancelRequest, CheckoutRequest, CompletionRequest, Outcome, Paid,
-    PaymentQuestion,
+    PaymentQuestion, PaymentState, Standing,
 };
 
 impl Carrier {
@@ -57,8 +57,10 @@ impl Carrier {
             let outcome = self.gateway.look_up(&payment).await;
             reach(Point::AfterLookUp).await;
             let at = self.this_try(row);
+            let (outcome, secret) = with_found_key_apart(outcome);
+            let _held = secret.as_ref().map(|_| self.keys.hold());
             let mut next = self.retries.after_approve_look_up(outcome, at);
-            let key = self.key_of(row, order, terms, None, &mut next).await;
+            let key = self.key_of(row, order, terms, secret, &mut next).await;
             if self.proceed(task, next, key, CallState::NotStored).await? == Proceed::Done {
                 return Ok(());
             }
@@ -168,6 +170,17 @@ fn with_key_apart(outcome: Outcome<Paid>) -> (Outcome<Paid>, Option<BillingSecre
         }
         other @ (Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_)) => (other, None),
     }
+}
+
+/// The same for a look-up, should it ever state the key.
+fn with_found_key_apart(
+    mut outcome: Outcome<Standing>,
+) -> (Outcome<Standing>, Option<BillingSecret>) {
+    let key = match &mut outcome {
+        Outcome::Done(Standing { state: PaymentState::Paid(paid), .. }) => paid.key.take(),
+        Outcome::Done(_) | Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => None,
+    };
+    (outcome, key)
 }
 
 fn question(row: &ClaimedRow, terms: &PaymentTerms, tid: &Text<64>) -> PaymentQuestion {

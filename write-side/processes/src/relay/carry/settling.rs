@@ -6,7 +6,7 @@ use domain::effects::PaymentTerms;
 use service_kit::vault::VaultError;
 
 use super::super::deliver::{Task, Told};
-use super::super::rows::{ClaimedRow, KeptKey, PutOff, RowError, WaitingState};
+use super::super::rows::{ClaimedRow, KeptKey, PutOff, RowError, SealedKey, WaitingState};
 use super::super::with_causes;
 use super::{Carrier, Next, STORE_TRIES_MAX, Stop, clipped};
 use crate::failpoints::{Point, reach};
@@ -121,7 +121,7 @@ impl Carrier {
         next: &mut Next,
     ) -> Option<KeptKey> {
         let id = terms.billing_key?;
-        let Next::Settle(Settlement::Approved { billing_key, .. }, _) = next else {
+        let Next::Settle(Settlement::Approved { billing_key, tid, .. }, _) = next else {
             return None;
         };
         let user = terms.user_id;
@@ -137,7 +137,13 @@ impl Carrier {
         match self.sealed(row, (id, user), &key).await {
             Ok(sid) => {
                 *billing_key = Some(id);
-                Some(KeptKey { id, user, sealed: Some((sid, key.partner_user_id)) })
+                let sealed = SealedKey {
+                    sid,
+                    partner_user_id: key.partner_user_id,
+                    cid: key.merchant,
+                    tid: tid.clone(),
+                };
+                Some(KeptKey { id, user, sealed: Some(sealed) })
             }
             Err(error) => {
                 let why = with_causes(&error);
