@@ -51,6 +51,8 @@ async fn money_moves_once_although_calls_are_late(settings: SimSettings) {
     let mut world = World::new().await;
     world.config.gateway.connect_timeout = CALL_TIMEOUT / 2;
     world.config.gateway.call_timeout = CALL_TIMEOUT;
+    // Longer than the call is late, as in production.
+    world.config.retries.refund_repeat_after = Duration::from_secs(5);
     let worker = world.worker();
     world.sim.set_settings(settings);
     let order = world.place(OrderKind::OneOff, false).await;
@@ -93,7 +95,9 @@ fn first_calls(many: u64, fault: &Fault) -> Vec<FaultRule> {
 }
 
 /// One order for each script.
-async fn run(world: World, settings: SimSettings, scripts: &[Vec<FaultRule>]) {
+async fn run(mut world: World, settings: SimSettings, scripts: &[Vec<FaultRule>]) {
+    // Longer than look-ups lag, as in production.
+    world.config.retries.refund_repeat_after = Duration::from_secs(1);
     let worker = world.worker();
     world.sim.set_settings(settings.clone());
     for rules in scripts {
