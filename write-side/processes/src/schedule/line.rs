@@ -132,10 +132,10 @@ mod tests {
         runs(&counted, 2).await;
         eventually(Duration::from_secs(20), asleep).await;
         // Set back, it fires when its hour comes again.
-        clock.set("2026-11-20T18:39:59Z".parse().unwrap());
+        clock.set("2026-11-20T18:39:00Z".parse().unwrap());
         eventually(Duration::from_secs(20), || async {
-            // Only a pause that began after the setting ends by this.
-            clock.advance(Duration::from_millis(500));
+            // Slowly enough that the setting is read before its minute is over.
+            clock.advance(Duration::from_millis(300));
             (counted.load(Ordering::SeqCst) == 3).then_some(())
         })
         .await;
