@@ -30,7 +30,9 @@ use crate::gateway::PaymentGateway;
 use crate::gateway::kakaopay::{KakaoPayGateway, KakaoPayParts};
 use crate::gateway::lane::{Lane, LanePolicy};
 use crate::metrics;
-use crate::reactions::{ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor};
+use crate::reactions::{
+    EndedOrders, ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor,
+};
 use crate::reconcile::{Pace, Reconciler};
 use crate::relay::deliver::Delivery;
 use crate::relay::{Carrier, Relay, Rows, WakeUp};
@@ -148,6 +150,7 @@ pub async fn run_on(
     let waking = wake_on_events(follower.safe(), wake_up, shutdown.clone());
     let watching = Relay::watch(parts.rows.clone(), Arc::clone(&parts.clock), shutdown.clone());
     let paid = reactor.clone().run(parts.paid_orders(), shutdown.clone());
+    let ended_orders = reactor.clone().run(parts.ended_orders(), shutdown.clone());
     let expiry = reactor.clone().run(ExpiryIndex, shutdown.clone());
     let payments = reactor.clone().run(PaymentIndex, shutdown.clone());
     let differences = reactor.run(PaymentDifferences, shutdown.clone());
@@ -158,6 +161,7 @@ pub async fn run_on(
     let ended = tokio::join!(
         relay.run(shutdown.clone()),
         paid,
+        ended_orders,
         expiry,
         payments,
         differences,
@@ -168,7 +172,7 @@ pub async fn run_on(
         ending_all(&trigger, serve(SERVICE, ops, routes, shutdown)),
         follower.stopped(),
     );
-    let (_drained, (), (), (), (), (), (), (), scheduled, served, ()) = ended;
+    let (_drained, (), (), (), (), (), (), (), (), scheduled, served, ()) = ended;
     scheduled?;
     served?;
     tracing::info!("worker stopped");
@@ -311,6 +315,15 @@ impl Parts {
         PaidOrders {
             orders: self.orders.clone(),
             carts: self.carts.clone(),
+            subscriptions: self.subscriptions.clone(),
+            vault: self.vault.clone(),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    fn ended_orders(&self) -> EndedOrders {
+        EndedOrders {
+            orders: self.orders.clone(),
             subscriptions: self.subscriptions.clone(),
             vault: self.vault.clone(),
             clock: Arc::clone(&self.clock),

@@ -25,6 +25,7 @@ impl TableFold for PaymentIndex {
         "PaymentApproved",
         "PaymentDeclined",
         "PaymentAbandoned",
+        "PaymentTokenRefused",
     ];
 
     /// How each payment stands, by order and attempt; `None`: no money moved.
@@ -108,7 +109,9 @@ fn change(event: &OrderEvent) -> Option<(u32, Option<Row>)> {
             Some((*attempt, Some((APPROVED, *approved_at))))
         }
         OrderEvent::PaymentDeclined { attempt, .. }
-        | OrderEvent::PaymentAbandoned { attempt, .. } => Some((*attempt, None)),
+        | OrderEvent::PaymentAbandoned { attempt, .. }
+        // Another return may bring another token; until then nothing is asked for.
+        | OrderEvent::PaymentTokenRefused { attempt, .. } => Some((*attempt, None)),
         // A refund whose outcome nobody knows leaves the payment approved.
         OrderEvent::PaymentUnresolved { .. }
         | OrderEvent::Placed { .. }

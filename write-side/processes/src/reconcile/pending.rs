@@ -87,8 +87,8 @@ impl Reconciler {
         let outcome = self.gateway.look_up(&question(order, attempt, &page.tid)).await;
         let now = self.clock.now();
         let age = (now - payment.since).to_std().unwrap_or(Duration::ZERO);
-        let next =
-            RetryPolicy::default().after_approve_look_up(outcome, Try { number: 1, age, now });
+        let next = RetryPolicy::default()
+            .after_approve_look_up(outcome, Try { number: 1, age, now, was_unknown: true });
         metrics::reconciled("looked_up");
         match (next, row) {
             (Next::Settle(Settlement::Unresolved { reason, .. }, note), _) => {

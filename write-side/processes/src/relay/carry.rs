@@ -268,7 +268,8 @@ impl Carrier {
     }
 
     fn this_try(&self, row: &ClaimedRow) -> Try {
-        Try { number: row.attempt, age: row.age, now: self.clock.now() }
+        let was_unknown = row.is_in_doubt;
+        Try { number: row.attempt, age: row.age, now: self.clock.now(), was_unknown }
     }
 }
 

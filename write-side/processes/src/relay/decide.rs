@@ -65,6 +65,8 @@ pub struct Try {
     pub age: Duration,
     /// The instant of the answer.
     pub now: DateTime<Utc>,
+    /// Whether an earlier call had an unknown outcome.
+    pub was_unknown: bool,
 }
 
 /// What is to be done next.
@@ -131,6 +133,11 @@ impl RetryPolicy {
     pub fn after_approve(&self, outcome: Outcome<Paid>, at: Try) -> Next {
         match outcome {
             Outcome::Done(paid) => approved(paid),
+            // Nothing moved, and another return may bring the true token. After an unknown outcome
+            // that is no proof: the call before may have been carried out.
+            Outcome::Declined(decline) if decline.is_of_token && !at.was_unknown => {
+                settled(Settlement::TokenRefused { code: decline.code, at: at.now })
+            }
             Outcome::Declined(decline) => declined(decline, at),
             Outcome::NotSent(reason) if reason.is_permanent() || self.approve_for <= at.age => {
                 not_sent(&reason, at)
@@ -318,7 +325,7 @@ fn refunded(given_back: GivenBack) -> Next {
 }
 
 fn declined(decline: Decline, at: Try) -> Next {
-    let Decline { class, code, text } = decline;
+    let Decline { class, code, text, is_of_token: _ } = decline;
     Next::Settle(Settlement::Declined { class, code, at: at.now }, Some(text))
 }
 

@@ -23,7 +23,9 @@ use event_feed::{SafePosition, Watcher, WatcherHandle, WatcherOptions};
 use event_store::{Executor, ExecutorOptions, PgEventStore, StoreSizes};
 use processes::WakeUp;
 use processes::gateway::PaymentGateway;
-use processes::reactions::{ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor};
+use processes::reactions::{
+    EndedOrders, ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor,
+};
 use processes::relay::deliver::Delivery;
 use processes::relay::{Carrier, Relay, RelayPolicy, Rows};
 use service_kit::config::Secret;
@@ -105,10 +107,17 @@ impl Shop {
             retries: config.retries,
             clock: clock(),
         };
+        let subscriptions = Executor::new(Arc::clone(&store), options);
+        let ended_orders = EndedOrders {
+            orders: orders.clone(),
+            subscriptions: subscriptions.clone(),
+            vault: vault.clone(),
+            clock: clock(),
+        };
         let paid_orders = PaidOrders {
             orders,
             carts: Executor::new(Arc::clone(&store), options),
-            subscriptions: Executor::new(store, options),
+            subscriptions,
             vault,
             clock: clock(),
         };
@@ -121,6 +130,7 @@ impl Shop {
                 wanted.await.unwrap();
                 tokio::join!(
                     reactor.clone().run(paid_orders, until.clone()),
+                    reactor.clone().run(ended_orders, until.clone()),
                     reactor.clone().run(ExpiryIndex, until.clone()),
                     reactor.clone().run(PaymentIndex, until.clone()),
                     reactor.run(PaymentDifferences, until),

@@ -9,11 +9,11 @@ fn now() -> DateTime<Utc> {
 }
 
 fn on_try(number: u32) -> Try {
-    Try { number, age: Duration::from_secs(1), now: now() }
+    Try { number, age: Duration::from_secs(1), now: now(), was_unknown: false }
 }
 
 fn late(age: Duration) -> Try {
-    Try { number: 50, age, now: now() }
+    Try { number: 50, age, now: now(), was_unknown: false }
 }
 
 fn won(amount: i64) -> Won {
