@@ -62,6 +62,16 @@ impl ReturnUrls {
             && self.keyed(order, attempt).verify_truncated_left(&bytes).is_ok()
     }
 
+    /// A digest under the key by which a token of this attempt is known again. It cannot be turned
+    /// back into the token.
+    pub fn token_mark(&self, order: impl fmt::Display, attempt: u32, token: &str) -> String {
+        let mut mac = self.mac.clone();
+        mac.update(format!("token/{order}/{attempt}/{token}").as_bytes());
+        let mut digits = hex::encode(mac.finalize().into_bytes());
+        digits.truncate(NONCE_DIGITS);
+        digits
+    }
+
     /// Where the browser comes back to with the gateway's token.
     pub fn approval(&self, order: impl fmt::Display + Copy, attempt: u32) -> String {
         let nonce = self.nonce(order, attempt);
@@ -108,6 +118,15 @@ mod tests {
         for wrong in ["", "00", "zz", &nonce[..30], &format!("{nonce}00")] {
             assert!(!urls().is_nonce_of("order-1", 1, wrong), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_token_is_known_again_by_its_mark_and_is_no_nonce() {
+        let mark = urls().token_mark("order-1", 1, "token");
+        assert_eq!(mark, urls().token_mark("order-1", 1, "token"));
+        assert!(!urls().is_nonce_of("order-1", 1, &mark));
+        assert_ne!(mark, urls().token_mark("order-1", 1, "other"));
+        assert_ne!(mark, urls().token_mark("order-1", 2, "token"));
     }
 
     #[test]

@@ -65,6 +65,8 @@ impl Projection for CartView {
         "CartQuantityChanged",
         "CartPeriodChanged",
         "CartItemRemoved",
+        // Nothing of it is shown, but it moves the cart's version, which `If-Match` names.
+        "CartOrderBought",
         "CartCleared",
     ];
     const TABLES_SQL: &'static str = include_str!("cart_view/tables.sql");
@@ -126,6 +128,7 @@ const fn owner(event: &CartEvent) -> CartKey {
         | CartEvent::QuantityChanged { cart, .. }
         | CartEvent::PeriodChanged { cart, .. }
         | CartEvent::ItemRemoved { cart, .. }
+        | CartEvent::OrderBought { cart, .. }
         | CartEvent::Cleared { cart } => *cart,
     }
 }
@@ -152,6 +155,7 @@ impl Document {
                 self.line(*item_id)?;
                 self.lines.retain(|line| line.item_id != *item_id);
             }
+            CartEvent::OrderBought { .. } => {}
             CartEvent::Cleared { .. } => self.lines.clear(),
         }
         Ok(())

@@ -34,7 +34,7 @@ pub struct Document {
     position: i64,
 }
 
-/// What never changes after the order was placed.
+/// What hardly changes after the order was placed.
 #[derive(Debug, Clone, PartialEq)]
 struct Snapshot {
     number: String,
@@ -55,7 +55,7 @@ impl Projection for OrderHistory {
     type Document = Document;
 
     const NAME: &'static str = "order_history";
-    const SHAPE: i32 = 1;
+    const SHAPE: i32 = 2;
     const TABLES: &'static [Table] = &[Table {
         name: "order_history",
         columns: &[
@@ -93,6 +93,7 @@ impl Projection for OrderHistory {
         "PaymentApproved",
         "PaymentDeclined",
         "PaymentUnresolved",
+        "PaymentTokenRefused",
         "PaymentAbandoned",
         "OrderExpired",
         "OrderCancelled",
@@ -118,6 +119,10 @@ impl Projection for OrderHistory {
         };
         if let OrderEvent::ReceiverChanged { receiver } = body {
             order.receiver = json(receiver)?;
+        }
+        // An open page keeps the order open, as the order itself decides.
+        if let OrderEvent::PaymentReady { expires_at, .. } = body {
+            order.placed.expires_at = order.placed.expires_at.max(expires_at.trunc_subsecs(6));
         }
         order.course.fold(OrderId::new(event.aggregate_id), body);
         order.version = event.sequence;

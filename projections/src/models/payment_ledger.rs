@@ -180,6 +180,7 @@ impl Document {
             | OrderEvent::PaymentApprovalRequested { .. }
             | OrderEvent::PaymentDeclined { .. }
             | OrderEvent::PaymentUnresolved { .. }
+            | OrderEvent::PaymentTokenRefused { .. }
             | OrderEvent::PaymentAbandoned { .. }
             | OrderEvent::Expired { .. }
             | OrderEvent::Cancelled { .. }

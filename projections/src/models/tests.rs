@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::events::{
     ApprovedAmount, CartEvent, DeclineClass, DifferenceKind, GatewayStep, ItemDetails, ItemEvent,
-    OrderEvent, OrderKind, OrderLine, PaymentMethod,
+    OrderEvent, OrderKind, OrderLine, PaymentMethod, RedirectUrls,
 };
 use contracts::{
     CartKey, CartKind, Category, DiscountRate, EventBody, ItemId, OrderId, OrderNumber, Position,
@@ -255,7 +255,13 @@ fn declined(attempt: u32) -> OrderEvent {
 
 fn unresolved(step: GatewayStep) -> OrderEvent {
     let reason = text("timeout");
-    OrderEvent::PaymentUnresolved { attempt: 1, step, reason, unresolved_at: noon() }
+    OrderEvent::PaymentUnresolved {
+        attempt: 1,
+        step,
+        reason,
+        unresolved_at: noon(),
+        refund_id: None,
+    }
 }
 
 fn refund(number: u128, amount: i64) -> [OrderEvent; 2] {
@@ -309,6 +315,48 @@ fn an_orders_status_follows_its_money_first() {
     let declined_once = declined_once.with(A, &declined(1));
     assert_eq!(declined_once.only("order_history", 4), Cell::text("DECLINED"));
     let again = declined_once.with(A, &requested(2));
+    assert_eq!(again.only("order_history", 4), Cell::text("AWAITING_PAYMENT"));
+}
+
+fn ready(attempt: u32, expires_at: DateTime<Utc>) -> OrderEvent {
+    let url = || text("https://pay.example/page");
+    OrderEvent::PaymentReady {
+        attempt,
+        tid: text("T"),
+        redirect: RedirectUrls { pc: url(), mobile: url(), app: url() },
+        ready_at: noon(),
+        expires_at,
+    }
+}
+
+#[test]
+fn an_order_expires_with_its_last_page_and_never_before_its_own_end() {
+    let expires = |log: &Log| log.only("order_history", 8);
+    let log = Log::default().with(A, &placed()).with(A, &requested(1));
+    let earlier = log.with(A, &ready(1, noon() + TimeDelta::minutes(20)));
+    assert_eq!(expires(&earlier), Cell::instant(noon() + TimeDelta::minutes(30)));
+    let later = earlier.with(A, &requested(2)).with(A, &ready(2, noon() + TimeDelta::minutes(40)));
+    assert_eq!(expires(&later), Cell::instant(noon() + TimeDelta::minutes(40)));
+}
+
+/// The shopper goes back to the page that was open, and finds it.
+#[test]
+fn a_refused_token_shows_the_page_again() {
+    let log = Log::default().with(A, &placed()).with(A, &requested(1));
+    let open = log.with(A, &ready(1, noon() + TimeDelta::minutes(15)));
+    let shown = open.only("order_history", 15);
+    let approving = OrderEvent::PaymentApprovalRequested {
+        attempt: 1,
+        tid: text("T"),
+        pg_token: Sealed::from_parts(1, String::new(), String::new()),
+        requested_at: noon(),
+    };
+    let refused =
+        OrderEvent::PaymentTokenRefused { attempt: 1, code: text("-708"), refused_at: noon() };
+    let tried = open.with(A, &approving);
+    assert_ne!(tried.only("order_history", 15), shown);
+    let again = tried.with(A, &refused);
+    assert_eq!(again.only("order_history", 15), shown);
     assert_eq!(again.only("order_history", 4), Cell::text("AWAITING_PAYMENT"));
 }
 

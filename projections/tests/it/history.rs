@@ -302,7 +302,9 @@ impl History {
                 lines.remove(&item);
             }
             CartEvent::Cleared { .. } => lines.clear(),
-            CartEvent::QuantityChanged { .. } | CartEvent::PeriodChanged { .. } => {}
+            CartEvent::QuantityChanged { .. }
+            | CartEvent::PeriodChanged { .. }
+            | CartEvent::OrderBought { .. } => {}
         }
         shop.record(cart.id().uuid(), &event).await;
     }
@@ -328,7 +330,7 @@ impl History {
         let refund = RefundId::new(id(2_000_000 + self.orders));
         let returned = OrderEvent::PaymentReturned {
             attempt,
-            returned_as: ReturnedAs::Authenticated { pg_token: token() },
+            returned_as: ReturnedAs::Authenticated { pg_token: token(), token_mark: None },
             returned_at: noon(),
         };
         let approving = OrderEvent::PaymentApprovalRequested {
@@ -342,6 +344,7 @@ impl History {
             step,
             reason: text("timeout"),
             unresolved_at: noon(),
+            refund_id: None,
         };
         let mut events = vec![placed];
         let way = self.dice.below(9);

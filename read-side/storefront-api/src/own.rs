@@ -10,7 +10,10 @@ mod rows;
 #[cfg(test)]
 mod plans;
 
+use std::sync::Arc;
+
 use deadpool_postgres::Pool;
+use service_kit::clock::SharedClock;
 use service_kit::problem::Problem;
 use service_kit::vault::Vault;
 
@@ -22,6 +25,7 @@ use crate::state::State;
 pub(crate) struct Own {
     pool: Pool,
     vault: Vault,
+    clock: SharedClock,
     look_out: LookOut,
 }
 
@@ -31,6 +35,7 @@ impl Own {
         Self {
             pool: state.pool.clone(),
             vault: state.vault.clone(),
+            clock: Arc::clone(&state.clock),
             look_out: state.look_out.clone(),
         }
     }

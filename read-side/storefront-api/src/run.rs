@@ -145,6 +145,7 @@ pub fn assemble(
     let pool = pools::postgres_tuned(&config.database_url, &settings, &TUNING)?;
     let state = State {
         vault: Vault::new(pool.clone(), MasterKey::from_base64(&config.master_key)?),
+        clock: Arc::clone(&clock),
         look_out: LookOut::new(),
         window: Window::new(pool.clone(), config.cache),
         pool: pool.clone(),

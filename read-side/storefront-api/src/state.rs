@@ -1,6 +1,7 @@
 //! What every handler works with.
 
 use deadpool_postgres::Pool;
+use service_kit::clock::SharedClock;
 use service_kit::vault::Vault;
 
 use crate::catalogue::Window;
@@ -13,6 +14,8 @@ pub(crate) struct State {
     pub(crate) pool: Pool,
     /// Opens the caller's own personal data.
     pub(crate) vault: Vault,
+    /// By which orders expire.
+    pub(crate) clock: SharedClock,
     /// Waits for projections.
     pub(crate) look_out: LookOut,
     /// The shop window with its cache.

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use contracts::events::{
     AbandonReason, ApprovedAmount, CancelledBy, CartEvent, DeclineClass, DifferenceKind,
     GatewayStep, ItemDetails, ItemEvent, OrderEvent, OrderKind, OrderLine, PaymentMethod,
-    RedirectUrls, ReturnedAs, Role, SubscriptionEvent, UserEvent,
+    RedirectUrls, ReturnedAs, Role, SubscriptionCancelledBy, SubscriptionEvent, UserEvent,
 };
 use contracts::{
     BillingKeyId, CartKey, CartKind, Category, DiscountRate, EventBody, ItemId, OrderId,
@@ -152,6 +152,8 @@ fn cart_event() -> impl Strategy<Value = CartEvent> {
             item_id,
             bought_in
         }),
+        (cart(), id(OrderId::new))
+            .prop_map(|(cart, order_id)| CartEvent::OrderBought { cart, order_id }),
         cart().prop_map(|cart| CartEvent::Cleared { cart }),
     ]
 }
@@ -212,7 +214,9 @@ fn by() -> impl Strategy<Value = CancelledBy> {
 
 fn payment_opened() -> impl Strategy<Value = OrderEvent> {
     let returned_as = prop_oneof![
-        sealed().prop_map(|pg_token| ReturnedAs::Authenticated { pg_token }),
+        (sealed(), option::of(text())).prop_map(|(pg_token, token_mark)| {
+            ReturnedAs::Authenticated { pg_token, token_mark }
+        }),
         Just(ReturnedAs::Cancelled),
         Just(ReturnedAs::Failed),
     ];
@@ -301,14 +305,18 @@ fn payment_ended() -> impl Strategy<Value = OrderEvent> {
                 declined_at,
             }
         ),
-        (any::<u32>(), step(), text(), instant()).prop_map(
-            |(attempt, step, reason, unresolved_at)| OrderEvent::PaymentUnresolved {
+        (any::<u32>(), step(), text(), instant(), option::of(id(RefundId::new))).prop_map(
+            |(attempt, step, reason, unresolved_at, refund_id)| OrderEvent::PaymentUnresolved {
                 attempt,
                 step,
                 reason,
                 unresolved_at,
+                refund_id,
             }
         ),
+        (any::<u32>(), text(), instant()).prop_map(|(attempt, code, refused_at)| {
+            OrderEvent::PaymentTokenRefused { attempt, code, refused_at }
+        }),
         (any::<u32>(), reason, instant()).prop_map(|(attempt, reason, abandoned_at)| {
             OrderEvent::PaymentAbandoned { attempt, reason, abandoned_at }
         }),
@@ -380,8 +388,9 @@ fn order_ended() -> impl Strategy<Value = OrderEvent> {
 fn subscription_event() -> impl Strategy<Value = SubscriptionEvent> {
     let line = (id(UserId::new), id(OrderId::new), 1_u16.., id(ItemId::new), text());
     let terms = (quantity(), won(), period(), sealed(), id(BillingKeyId::new));
-    (line, terms, (date(), date()), instant()).prop_map(|(line, terms, days, opened_at)| {
-        SubscriptionEvent::Opened {
+    let opened = (line, terms, (date(), date()), instant(), any::<bool>());
+    let opened =
+        opened.prop_map(|(line, terms, days, opened_at, key_missing)| SubscriptionEvent::Opened {
             user_id: line.0,
             order_id: line.1,
             line_no: line.2,
@@ -395,8 +404,18 @@ fn subscription_event() -> impl Strategy<Value = SubscriptionEvent> {
             paid_on: days.0,
             next_due_on: days.1,
             opened_at,
-        }
-    })
+            key_missing,
+        });
+    let by = select(SubscriptionCancelledBy::ALL.to_vec());
+    let ended = (by, option::of(text()), instant());
+    prop_oneof![
+        opened,
+        ended.prop_map(|(by, reason, cancelled_at)| SubscriptionEvent::Cancelled {
+            by,
+            reason,
+            cancelled_at
+        }),
+    ]
 }
 
 fn user_event() -> impl Strategy<Value = UserEvent> {

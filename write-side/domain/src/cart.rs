@@ -179,7 +179,12 @@ impl Cart {
                 }
             })
         };
-        bought.iter().filter_map(left_of).collect()
+        let left: Vec<CartEvent> = bought.iter().filter_map(left_of).collect();
+        if left.is_empty() {
+            // Remembered like the others, so that a repetition takes out nothing added since.
+            return vec![CartEvent::OrderBought { cart, order_id }];
+        }
+        left
     }
 
     fn line_mut(&mut self, item_id: ItemId) -> Option<&mut CartLine> {
@@ -269,6 +274,10 @@ impl EventSourced for Cart {
                 self.key = Some(*cart);
                 self.lines.retain(|line| line.item_id != *item_id);
                 self.remember_bought(*bought_in);
+            }
+            CartEvent::OrderBought { cart, order_id } => {
+                self.key = Some(*cart);
+                self.remember_bought(Some(*order_id));
             }
             CartEvent::Cleared { cart } => {
                 self.key = Some(*cart);

@@ -8,6 +8,7 @@
 
 mod command;
 mod comparing;
+mod consequences;
 mod effects;
 mod ending;
 mod fold;
@@ -17,6 +18,7 @@ mod placing;
 mod properties;
 mod refunding;
 mod refusal;
+mod returning;
 mod state;
 mod status;
 #[cfg(test)]
@@ -28,8 +30,9 @@ use contracts::events::{CancelledBy, OrderEvent};
 pub use self::command::{OfferedLine, OrderCommand, PlaceOrder, RecordApproval};
 pub use self::comparing::{Differences, Sides};
 pub use self::paying::MISMATCH;
-pub use self::placing::{EXPIRES_AFTER, LINES_MAX};
+pub use self::placing::{EXPIRES_AFTER, LINES_MAX, PAGE_AWAITED};
 pub use self::refusal::{OrderRefusal, PriceChange};
+pub use self::returning::TOKENS_MAX;
 pub use self::state::{
     Approval, Attempt, Course, Order, PaymentPage, PlacedOrder, Refund, RefundStage, Stage,
 };
@@ -90,6 +93,9 @@ impl PlacedOrder {
             OrderCommand::RecordNotSent { attempt, step, at } => {
                 self.record_not_sent(attempt, step, at)
             }
+            OrderCommand::RecordTokenRefused { attempt, code, at } => {
+                self.record_token_refused(attempt, code, at)
+            }
             OrderCommand::ExpireOrder { at } => Ok(self.expire(at)),
             OrderCommand::CancelOrder { by, refund_id, reason, at } => {
                 self.cancel(by, refund_id, reason, at)
@@ -99,6 +105,9 @@ impl PlacedOrder {
             }
             OrderCommand::RecordRefund { refund_id, aid, amount, refunded_at, at } => {
                 self.record_refund(refund_id, aid, amount, refunded_at, at)
+            }
+            OrderCommand::RecordRefundUnresolved { refund_id, reason, at } => {
+                self.record_refund_unresolved(refund_id, reason, at)
             }
             OrderCommand::RecordRefundFailure { refund_id, class, code, at } => {
                 self.record_refund_failure(refund_id, class, code, at)

@@ -57,6 +57,13 @@ pub enum Settlement {
         /// When.
         at: DateTime<Utc>,
     },
+    /// The gateway refused the token of the return; no call before had an unknown outcome.
+    TokenRefused {
+        /// The gateway's code.
+        code: Text<100>,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// Nothing was ever sent, and it is too late to.
     NotSent {
         /// When that was settled.
@@ -79,6 +86,7 @@ impl Settlement {
             Self::Approved { .. } => "approved",
             Self::GivenBack { .. } => "given_back",
             Self::Declined { .. } => "declined",
+            Self::TokenRefused { .. } => "token_refused",
             Self::NotSent { .. } => "not_sent",
             Self::Unresolved { .. } => "unresolved",
         }

@@ -65,6 +65,8 @@ pub struct Decline {
     pub code: Text<100>,
     /// The gateway's sentence, for operators.
     pub text: String,
+    /// Whether it was the token of the return that was refused: another one may be right.
+    pub is_of_token: bool,
 }
 
 /// Why certainly nothing happened.

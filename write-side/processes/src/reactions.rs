@@ -21,13 +21,17 @@ use crate::metrics;
 use crate::relay::with_causes;
 
 pub mod checkpoint;
+mod commanding;
+pub mod ended_orders;
 pub mod expiry_index;
 pub mod paid_orders;
 pub mod payment_differences;
 pub mod payment_index;
 pub mod refund_index;
+mod subscribing;
 pub mod table;
 
+pub use ended_orders::EndedOrders;
 pub use expiry_index::ExpiryIndex;
 pub use paid_orders::PaidOrders;
 pub use payment_differences::PaymentDifferences;

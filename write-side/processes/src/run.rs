@@ -31,7 +31,7 @@ use crate::gateway::kakaopay::{KakaoPayGateway, KakaoPayParts, Merchants};
 use crate::gateway::lane::{Lane, LanePolicy};
 use crate::metrics;
 use crate::reactions::{
-    ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor, RefundIndex,
+    EndedOrders, ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor, RefundIndex,
 };
 use crate::reconcile::{Pace, Reconciler};
 use crate::relay::deliver::Delivery;
@@ -150,6 +150,7 @@ pub async fn run_on(
     let waking = wake_on_events(follower.safe(), wake_up, shutdown.clone());
     let watching = Relay::watch(parts.rows.clone(), Arc::clone(&parts.clock), shutdown.clone());
     let paid = reactor.clone().run(parts.paid_orders(), shutdown.clone());
+    let ended_orders = reactor.clone().run(parts.ended_orders(), shutdown.clone());
     let expiry = reactor.clone().run(ExpiryIndex, shutdown.clone());
     let payments = reactor.clone().run(PaymentIndex, shutdown.clone());
     let refunds = reactor.clone().run(RefundIndex, shutdown.clone());
@@ -161,6 +162,7 @@ pub async fn run_on(
     let ended = tokio::join!(
         relay.run(shutdown.clone()),
         paid,
+        ended_orders,
         expiry,
         payments,
         refunds,
@@ -172,7 +174,7 @@ pub async fn run_on(
         ending_all(&trigger, serve(SERVICE, ops, routes, shutdown)),
         follower.stopped(),
     );
-    let (_drained, (), (), (), (), (), (), (), (), scheduled, served, ()) = ended;
+    let (_drained, (), (), (), (), (), (), (), (), (), scheduled, served, ()) = ended;
     scheduled?;
     served?;
     tracing::info!("worker stopped");
@@ -318,6 +320,15 @@ impl Parts {
         PaidOrders {
             orders: self.orders.clone(),
             carts: self.carts.clone(),
+            subscriptions: self.subscriptions.clone(),
+            vault: self.vault.clone(),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    fn ended_orders(&self) -> EndedOrders {
+        EndedOrders {
+            orders: self.orders.clone(),
             subscriptions: self.subscriptions.clone(),
             vault: self.vault.clone(),
             clock: Arc::clone(&self.clock),

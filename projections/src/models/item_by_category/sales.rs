@@ -52,6 +52,7 @@ impl OrderSales {
             | OrderEvent::PaymentApprovalRequested { .. }
             | OrderEvent::PaymentDeclined { .. }
             | OrderEvent::PaymentUnresolved { .. }
+            | OrderEvent::PaymentTokenRefused { .. }
             | OrderEvent::PaymentAbandoned { .. }
             | OrderEvent::Expired { .. }
             | OrderEvent::Cancelled { .. }

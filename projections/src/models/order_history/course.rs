@@ -34,6 +34,17 @@ pub(super) struct Attempt {
     pub(super) amount: Won,
     pub(super) requested_at: DateTime<Utc>,
     pub(super) stage: Stage,
+    /// Where the shopper pays, while an approval is under way: should its token be refused, the page
+    /// is open again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    page: Option<Page>,
+}
+
+/// A payment page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Page {
+    redirect: RedirectUrls,
+    expires_at: DateTime<Utc>,
 }
 
 /// Where a try to pay stands.
@@ -80,6 +91,7 @@ impl Course {
                     amount: *amount,
                     requested_at: *requested_at,
                     stage: Stage::Requested,
+                    page: None,
                 });
             }
             OrderEvent::RefundRequested { refund_id, attempt, amount, requested_at, .. } => {
@@ -103,6 +115,7 @@ impl Course {
             | OrderEvent::PaymentApproved { attempt, .. }
             | OrderEvent::PaymentDeclined { attempt, .. }
             | OrderEvent::PaymentUnresolved { attempt, .. }
+            | OrderEvent::PaymentTokenRefused { attempt, .. }
             | OrderEvent::PaymentAbandoned { attempt, .. } => self.advance(*attempt, event),
             // Coming back moves nothing by itself: an approval or the end of the attempt follows.
             // Differences from the gateway's books are the shop's business and not the shopper's.
@@ -121,9 +134,14 @@ impl Course {
     }
 
     fn advance(&mut self, number: u32, event: &OrderEvent) {
-        let attempt = self.attempts.iter_mut().find(|attempt| attempt.number == number);
-        if let (Some(attempt), Some(stage)) = (attempt, stage_after(event)) {
-            attempt.stage = stage;
+        let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.number == number)
+        else {
+            return;
+        };
+        if let OrderEvent::PaymentTokenRefused { .. } = event {
+            attempt.reopen();
+        } else if let Some(stage) = stage_after(event) {
+            attempt.move_to(stage);
         }
     }
 
@@ -184,6 +202,25 @@ impl Course {
     }
 }
 
+impl Attempt {
+    /// The page is kept while an approval is under way, and no longer.
+    fn move_to(&mut self, stage: Stage) {
+        let left = std::mem::replace(&mut self.stage, stage);
+        self.page = match (left, &self.stage) {
+            (Stage::Ready { redirect, expires_at }, Stage::Approving) => {
+                Some(Page { redirect, expires_at })
+            }
+            _ => None,
+        };
+    }
+
+    fn reopen(&mut self) {
+        if let Some(Page { redirect, expires_at }) = self.page.take() {
+            self.stage = Stage::Ready { redirect, expires_at };
+        }
+    }
+}
+
 /// Where an attempt stands after `event`; `None` when that leaves it where it is.
 fn stage_after(event: &OrderEvent) -> Option<Stage> {
     match event {
@@ -201,6 +238,7 @@ fn stage_after(event: &OrderEvent) -> Option<Stage> {
         OrderEvent::PaymentAbandoned { reason, .. } => Some(Stage::Abandoned { reason: *reason }),
         // An unresolved cancel is about a refund, whose own events follow.
         OrderEvent::PaymentUnresolved { step: GatewayStep::Cancel, .. }
+        | OrderEvent::PaymentTokenRefused { .. }
         | OrderEvent::Placed { .. }
         | OrderEvent::PaymentRequested { .. }
         | OrderEvent::PaymentReturned { .. }

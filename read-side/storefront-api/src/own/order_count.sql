@@ -2,4 +2,5 @@
 -- range of an index: a user has tens of orders, not thousands.
 select count(*)
 from   order_history
-where  user_id = $1 and ($2::text is null or status = $2)
+where  user_id = $1 
+  and  ($2::text is null or order_status_at(status, expires_at, payments, $3) = $2)

@@ -23,19 +23,22 @@ impl Own {
         size: u16,
     ) -> Result<OrderPage, ReadError> {
         let user = user_id.uuid();
-        let status = status.map(OrderStatus::as_str);
+        let (status, now) = (status.map(OrderStatus::as_str), self.clock.now());
         let client = self.pool.get().await?;
         let count = client.prepare_cached(include_str!("order_count.sql")).await?;
-        let total: i64 = client.query_one(&count, &[&user, &status]).await?.try_get(0)?;
+        let total: i64 = client.query_one(&count, &[&user, &status, &now]).await?.try_get(0)?;
         let (limit, skipped) = (i64::from(size), offset(page, size));
         let rows = if total <= skipped {
             Vec::new()
+        } else if status == Some(OrderStatus::Expired.as_str()) {
+            let list = client.prepare_cached(include_str!("orders_expired.sql")).await?;
+            client.query(&list, &[&user, &limit, &skipped, &now]).await?
         } else if let Some(status) = status {
             let list = client.prepare_cached(include_str!("orders_by_status.sql")).await?;
-            client.query(&list, &[&user, &limit, &skipped, &status]).await?
+            client.query(&list, &[&user, &limit, &skipped, &status, &now]).await?
         } else {
             let list = client.prepare_cached(include_str!("orders.sql")).await?;
-            client.query(&list, &[&user, &limit, &skipped]).await?
+            client.query(&list, &[&user, &limit, &skipped, &now]).await?
         };
         Ok(OrderPage {
             orders: rows.iter().map(summary).collect::<Result<_, _>>()?,
@@ -92,7 +95,7 @@ impl Own {
     async fn order_row(&self, user_id: UserId, order_id: Uuid) -> Result<Option<Row>, ReadError> {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(include_str!("order.sql")).await?;
-        Ok(client.query_opt(&statement, &[&order_id, &user_id.uuid()]).await?)
+        Ok(client.query_opt(&statement, &[&order_id, &user_id.uuid(), &self.clock.now()]).await?)
     }
 
     /// The receiver in clear, or `None` once the owner's key was destroyed.

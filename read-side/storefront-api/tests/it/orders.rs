@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use contracts::personal::{AddressPart, Sealed};
 use contracts::{Address, OrderId, Phone, Receiver, ReceiverName, UserId, seals};
 use serde_json::{Value, json};
+use service_kit::clock::{Clock, SystemClock};
 use uuid::Uuid;
 
 use crate::app::{TestApp, somebody};
@@ -228,4 +229,42 @@ async fn a_payment_says_where_to_pay_while_its_page_is_open() {
             "requestedAt": "2026-11-23T12:01:00+09:00", "expiresAt": "2026-11-23T12:16:00+09:00",
         })
     );
+}
+
+/// The job that records it comes by once a minute; nobody is shown a page to pay on until then.
+#[tokio::test]
+async fn an_order_shows_as_expired_from_its_end_on_and_not_while_it_is_being_approved() {
+    let app = TestApp::start().await;
+    let user = somebody();
+    let now = SystemClock.now();
+    let attempt = |status: &str| {
+        json!([{
+            "attempt": 1, "status": status, "amount": 17_500, "requestedAt": "2026-11-23T12:01:00+09:00",
+        }])
+    };
+    let (over, open) = (now - TimeDelta::hours(2), now);
+    for (placed_at, status, payments, shown) in [
+        (over, "PLACED", json!([]), "EXPIRED"),
+        (over, "DECLINED", attempt("DECLINED"), "EXPIRED"),
+        (over, "AWAITING_PAYMENT", attempt("READY"), "EXPIRED"),
+        (over, "AWAITING_PAYMENT", attempt("APPROVING"), "AWAITING_PAYMENT"),
+        (over, "PAID", attempt("APPROVED"), "PAID"),
+        (over, "EXPIRED", json!([]), "EXPIRED"),
+        (open, "AWAITING_PAYMENT", attempt("READY"), "AWAITING_PAYMENT"),
+        (open, "PLACED", json!([]), "PLACED"),
+    ] {
+        let order = Order { status, placed_at, payments, ..Order::of(user) };
+        order.put(&app).await;
+        let one = app.get_as(user, &format!("/api/orders/{}", order.id)).await.json();
+        assert_eq!(one["status"], shown, "{status} {one}");
+    }
+    for (filter, count) in
+        [("EXPIRED", 4), ("AWAITING_PAYMENT", 2), ("PLACED", 1), ("DECLINED", 0), ("PAID", 1)]
+    {
+        let list = app.get_as(user, &format!("/api/orders?status={filter}")).await.json();
+        assert_eq!(list["pageInfo"]["totalElements"], count, "{filter}");
+        let orders = list["orders"].as_array().unwrap();
+        assert_eq!(orders.len(), count, "{filter}");
+        assert!(orders.iter().all(|order| order["status"] == filter), "{filter}");
+    }
 }

@@ -61,6 +61,14 @@ pub enum CartEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bought_in: Option<OrderId>,
     },
+    /// An order that came from this cart was paid, and none of its lines was left in it.
+    #[serde(rename = "CartOrderBought")]
+    OrderBought {
+        /// Whose cart.
+        cart: CartKey,
+        /// The paid order.
+        order_id: OrderId,
+    },
     /// All lines left the cart.
     #[serde(rename = "CartCleared")]
     Cleared {
@@ -74,5 +82,6 @@ event_body!(CartEvent, "cart", {
     QuantityChanged => "CartQuantityChanged" v 1,
     PeriodChanged => "CartPeriodChanged" v 1,
     ItemRemoved => "CartItemRemoved" v 1,
+    OrderBought => "CartOrderBought" v 1,
     Cleared => "CartCleared" v 1,
 });

@@ -16,7 +16,7 @@ pub use order::{
     AbandonReason, ApprovedAmount, CancelledBy, DeclineClass, DifferenceKind, GatewayStep,
     OrderEvent, OrderKind, OrderLine, PaymentMethod, RedirectUrls, ReturnedAs,
 };
-pub use subscription::SubscriptionEvent;
+pub use subscription::{SubscriptionCancelledBy, SubscriptionEvent};
 pub use user::{Role, UserEvent};
 
 /// Implements [`EventBody`](crate::EventBody) for an enum whose variants are all at version 1 or

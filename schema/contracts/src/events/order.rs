@@ -77,6 +77,10 @@ pub enum ReturnedAs {
     Authenticated {
         /// The gateway's one-time token, under the user's key.
         pg_token: Sealed<String>,
+        /// A keyed digest of the token: tells a repeated return from one with another token.
+        /// Absent in events that are older than the field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token_mark: Option<Text<64>>,
     },
     /// The shopper left the page.
     Cancelled,
@@ -334,6 +338,20 @@ pub enum OrderEvent {
         reason: Text<100>,
         /// When, by the process's clock.
         unresolved_at: DateTime<Utc>,
+        /// The refund, when the step is `cancel`; absent in events that are older than the field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refund_id: Option<RefundId>,
+    },
+    /// The gateway refused the token of a return and moved no money. The attempt waits for another
+    /// return until its page ends.
+    #[serde(rename = "PaymentTokenRefused")]
+    PaymentTokenRefused {
+        /// Which attempt.
+        attempt: u32,
+        /// The gateway's code.
+        code: Text<100>,
+        /// When, by the process's clock.
+        refused_at: DateTime<Utc>,
     },
     /// An attempt ended and no money moved.
     #[serde(rename = "PaymentAbandoned")]
@@ -351,7 +369,8 @@ pub enum OrderEvent {
         /// When, by the process's clock.
         expired_at: DateTime<Utc>,
     },
-    /// The order was called off before it was paid.
+    /// The order was called off before it was paid, or its owner called it off while a refund of
+    /// all its money, asked for by another, was under way.
     #[serde(rename = "OrderCancelled")]
     Cancelled {
         /// Who did.
@@ -452,6 +471,7 @@ event_body!(OrderEvent, "order", {
     PaymentApproved => "PaymentApproved" v 1,
     PaymentDeclined => "PaymentDeclined" v 1,
     PaymentUnresolved => "PaymentUnresolved" v 1,
+    PaymentTokenRefused => "PaymentTokenRefused" v 1,
     PaymentAbandoned => "PaymentAbandoned" v 1,
     Expired => "OrderExpired" v 1,
     Cancelled => "OrderCancelled" v 1,

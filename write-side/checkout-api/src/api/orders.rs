@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, Utc};
 use contracts::calendar::kst;
 use contracts::events::OrderKind;
 use contracts::ids::NAMESPACE;
@@ -78,7 +78,7 @@ struct OrderPlacedBody {
     lines: Vec<OrderLineBody>,
     /// When it was placed.
     placed_at: DateTime<FixedOffset>,
-    /// When it expires unless it is paid.
+    /// When it expires unless it is paid; later, once a payment page that ends later is open.
     expires_at: DateTime<FixedOffset>,
 }
 
@@ -218,7 +218,8 @@ impl OrdersApi {
 
     /// Call an order off.
     ///
-    /// An unpaid order is cancelled; of a paid one all money is given back. While a payment is being
+    /// An unpaid order is cancelled; of a paid one all money is given back, and the subscriptions it
+    /// opened end at once. While a payment is being
     /// approved or looked up this is 409.
     #[oai(path = "/api/orders/:id/cancel", method = "post", operation_id = "cancelOrder")]
     async fn cancel(
@@ -232,15 +233,16 @@ impl OrdersApi {
         body: Json<CancelRequest>,
     ) -> Result<CancelAnswer, Problem> {
         let (caller, key, id) = (&caller.0, key.0.as_ref(), OrderId::new(id.0));
+        let at = self.0.clock.now();
         let command = OrderCommand::CancelOrder {
             by: principal(caller),
             refund_id: refund_id(id, caller, "cancel", key),
             reason: reason(body.0.reason.as_deref())?,
-            at: self.0.clock.now(),
+            at,
         };
         let mut context =
-            CommandContext::new(metadata(caller, key)).answering(|state: &Order, _events| {
-                status_body(state).and_then(|it| it.to_json()).unwrap_or_default()
+            CommandContext::new(metadata(caller, key)).answering(move |state: &Order, _events| {
+                status_body(state, at).and_then(|it| it.to_json()).unwrap_or_default()
             });
         context.receipt = key.map(|key| {
             let (operation, addressed) = ("POST /api/orders/{id}/cancel", id.to_string());
@@ -251,7 +253,7 @@ impl OrdersApi {
         let replayed = recorded.replayed.is_some().then(|| REPLAYED.to_owned());
         let body = match recorded.replayed {
             Some(stored) => Some(of_stored(stored)?),
-            None => status_body(&recorded.state),
+            None => status_body(&recorded.state, at),
         };
         let body = body.ok_or_else(no_such_order)?;
         Ok(CancelAnswer::Cancelled(Json(body), recorded.position.map(Position::token), replayed))
@@ -399,11 +401,11 @@ fn replayed_answer(body: OrderPlacedBody, position: Option<Position>) -> PlaceAn
     PlaceAnswer::Placed(Json(body), location, position.map(Position::token), replayed)
 }
 
-fn status_body(state: &Order) -> Option<OrderStatusBody> {
+fn status_body(state: &Order, at: DateTime<Utc>) -> Option<OrderStatusBody> {
     let order = state.placed()?;
     Some(OrderStatusBody {
         order_id: order.order_id.uuid(),
-        status: order.status().as_str().to_owned(),
+        status: order.status_at(at).as_str().to_owned(),
     })
 }
 

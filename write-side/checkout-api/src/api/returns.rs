@@ -1,14 +1,14 @@
 //! Where the shopper's browser comes back to from the payment page.
 //!
 //! A GET that only records what the browser brought: reloading it, prefetching it or having a proxy
-//! repeat it changes nothing more. Whoever has not been sent there does not know its nonce and gets
+//! repeat it changes nothing more. Of an order that is over nothing is recorded, and its page says so. Whoever has not been sent there does not know its nonce and gets
 //! 404, as for an order that doesn't exist. The page names neither order nor shopper nor token.
 
 use std::sync::Arc;
 
 use contracts::events::ReturnedAs;
-use contracts::{Actor, OrderId, seals};
-use domain::order::{OrderCommand, OrderRefusal};
+use contracts::{Actor, OrderId, Text, seals};
+use domain::order::{OrderCommand, OrderRefusal, OrderStatus};
 use event_store::{CommandContext, DispatchError};
 use poem::http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Request, Response};
@@ -33,12 +33,16 @@ const ACTOR: &str = "payment_return";
 /// Coming back from the payment page.
 pub(crate) struct ReturnsApi(pub(crate) Arc<Shop>);
 
-/// How the browser came back.
+/// How the browser came back, or that the order is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Processing,
     Cancelled,
     Failed,
+    /// The order was called off.
+    CalledOff,
+    /// The order was not paid in time.
+    Expired,
 }
 
 #[derive(ApiResponse)]
@@ -147,26 +151,33 @@ impl ReturnsApi {
                 let stream = seals::order_stream(id);
                 let sealed = self.0.vault.seal(owner, &stream, seals::PG_TOKEN, &token).await;
                 let pg_token = sealed.map_err(|error| problems::of_vault(&error))?;
-                ReturnedAs::Authenticated { pg_token }
+                let mark = self.0.return_urls.token_mark(id, attempt, &token);
+                ReturnedAs::Authenticated { pg_token, token_mark: Text::parse(&mark).ok() }
             }
             (Outcome::Cancelled, _) => ReturnedAs::Cancelled,
-            (Outcome::Processing | Outcome::Failed, _) => ReturnedAs::Failed,
-        };
-        let context = CommandContext::new(metadata_of(Actor::System(ACTOR.to_owned()), None));
-        let command = OrderCommand::RecordReturn { attempt, returned_as, at: self.0.clock.now() };
-        match self.0.orders.dispatch(order, command, context).await {
-            Ok(recorded) if recorded.events.is_empty() => metrics::payment_return("repeated"),
-            Ok(_) => {
-                // The shopper watches the result page while the relay has not heard of it yet.
-                self.0.outcomes.hint();
-                metrics::payment_return("recorded");
+            (Outcome::Processing | Outcome::Failed | Outcome::CalledOff | Outcome::Expired, _) => {
+                ReturnedAs::Failed
             }
+        };
+        let at = self.0.clock.now();
+        let context = CommandContext::new(metadata_of(Actor::System(ACTOR.to_owned()), None));
+        let command = OrderCommand::RecordReturn { attempt, returned_as, at };
+        let recorded = match self.0.orders.dispatch(order, command, context).await {
+            Ok(recorded) => recorded,
             Err(error) => {
                 metrics::payment_return("refused");
                 return Err(refused(error));
             }
+        };
+        if recorded.events.is_empty() {
+            metrics::payment_return("repeated");
+        } else {
+            // The shopper watches the result page before the relay has read of it.
+            self.0.outcomes.hint();
+            metrics::payment_return("recorded");
         }
-        Ok(self.answer(id, outcome))
+        let status = recorded.state.placed().map(|order| order.status_at(at));
+        Ok(self.answer(id, outcome.of_order(status)))
     }
 
     fn answer(&self, id: OrderId, outcome: Outcome) -> ReturnAnswer {
@@ -186,6 +197,26 @@ impl Outcome {
             Self::Processing => "processing",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
+            Self::CalledOff => "called_off",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// What is shown: that the order is over counts more than how the browser came back.
+    const fn of_order(self, status: Option<OrderStatus>) -> Self {
+        match status {
+            Some(OrderStatus::Cancelled) => Self::CalledOff,
+            Some(OrderStatus::Expired) => Self::Expired,
+            Some(
+                OrderStatus::Placed
+                | OrderStatus::AwaitingPayment
+                | OrderStatus::Paid
+                | OrderStatus::Declined
+                | OrderStatus::PartlyRefunded
+                | OrderStatus::Refunded
+                | OrderStatus::Unresolved,
+            )
+            | None => self,
         }
     }
 }
@@ -234,6 +265,8 @@ const fn page_of(outcome: Outcome) -> &'static str {
         Outcome::Processing => include_str!("returns/processing.html"),
         Outcome::Cancelled => include_str!("returns/cancelled.html"),
         Outcome::Failed => include_str!("returns/failed.html"),
+        Outcome::CalledOff => include_str!("returns/called_off.html"),
+        Outcome::Expired => include_str!("returns/expired.html"),
     }
 }
 

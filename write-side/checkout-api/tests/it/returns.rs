@@ -5,7 +5,7 @@ use std::sync::Arc;
 use contracts::events::{AbandonReason, OrderEvent};
 use contracts::{EventBody, OrderId, seals};
 use domain::order::Stage;
-use serde_json::Value;
+use serde_json::{Value, json};
 use service_kit::vault::{MasterKey, Vault};
 use uuid::Uuid;
 
@@ -159,4 +159,28 @@ async fn a_configured_result_page_is_where_the_browser_goes() {
     let elsewhere = app.call("GET", path).send().await.with(303);
     let location = format!("https://shop.example/result?lang=ko&order={id}&outcome=processing");
     assert_eq!(elsewhere.header("location"), Some(location.as_str()));
+}
+
+/// F18: who comes back to an order that was called off sees so, and the token is not kept.
+#[tokio::test]
+async fn coming_back_to_an_order_that_was_called_off_says_so_and_records_nothing() {
+    let (app, kim, id) = at_the_page().await;
+    let cancel = app.call("POST", format!("/api/orders/{id}/cancel")).by(&kim);
+    cancel.json(json!({})).send().await.with(200);
+    let path = format!("{}?pg_token={TOKEN}", app.return_path(id, 1));
+    let back = app.call("GET", path).send().await.with(200);
+    let page = back.body.as_str().unwrap();
+    assert!(page.contains("주문 취소") && !page.contains("결제 확인 중"), "{page}");
+    assert_eq!(app.events("PaymentReturned").await, 0);
+}
+
+#[tokio::test]
+async fn another_token_is_kept_while_the_first_is_tried_and_the_same_is_not() {
+    let (app, _, id) = at_the_page().await;
+    for (token, returns) in [(TOKEN, 1), (TOKEN, 1), ("0a1b2c", 2), ("0a1b2c", 2)] {
+        let path = format!("{}?pg_token={token}", app.return_path(id, 1));
+        app.call("GET", path).send().await.with(200);
+        assert_eq!(app.events("PaymentReturned").await, returns, "{token}");
+    }
+    assert_eq!(app.events("PaymentApprovalRequested").await, 1);
 }

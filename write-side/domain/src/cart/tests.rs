@@ -161,3 +161,13 @@ fn a_cart_is_its_owners_alone() {
         assert_eq!(refusal.kind(), RefusalKind::NotFound);
     }
 }
+
+/// F18: the reaction came when none of the bought lines was left, and was repeated after a crash.
+#[test]
+fn an_order_that_found_none_of_its_lines_is_remembered_too() {
+    let mut cart = cart_of(&[(2, 1)]);
+    assert_eq!(when(&mut cart, bought(7, &[(1, 2)])).len(), 1);
+    when(&mut cart, add(ginseng(1, 4)));
+    assert_eq!(cart.decide(bought(7, &[(1, 2)])), Ok(vec![]));
+    assert_eq!(counts(&cart), [(2, 1), (1, 4)]);
+}

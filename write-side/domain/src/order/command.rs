@@ -131,6 +131,16 @@ pub enum OrderCommand {
         /// Now.
         at: DateTime<Utc>,
     },
+    /// The gateway refused the token of the return and moved no money; never sent when an earlier
+    /// call of the attempt had an unknown outcome.
+    RecordTokenRefused {
+        /// Which attempt.
+        attempt: u32,
+        /// The gateway's code.
+        code: Text<100>,
+        /// Now.
+        at: DateTime<Utc>,
+    },
     /// Nobody knows what the gateway did. For a page this ends the attempt (a page moves no money);
     /// for an approval it blocks the order until it is known; for a refund it is put on record and
     /// the refund stays pending.
@@ -193,6 +203,15 @@ pub enum OrderCommand {
         amount: Won,
         /// When the gateway booked it.
         refunded_at: DateTime<Utc>,
+        /// Now.
+        at: DateTime<Utc>,
+    },
+    /// It is unknown whether the gateway gave the money back: on record, and its sum stays taken.
+    RecordRefundUnresolved {
+        /// Which refund.
+        refund_id: RefundId,
+        /// What happened, from a closed set of codes.
+        reason: Text<100>,
         /// Now.
         at: DateTime<Utc>,
     },

@@ -46,6 +46,7 @@ impl PlacedOrder {
             | OrderEvent::PaymentApproved { .. }
             | OrderEvent::PaymentDeclined { .. }
             | OrderEvent::PaymentUnresolved { .. }
+            | OrderEvent::PaymentTokenRefused { .. }
             | OrderEvent::PaymentAbandoned { .. }
             | OrderEvent::Expired { .. }
             | OrderEvent::Cancelled { .. }

@@ -1,7 +1,7 @@
 //! Ending an order without a payment, ending one with it, and sending it elsewhere.
 
 use chrono::{DateTime, Utc};
-use contracts::events::{AbandonReason, OrderEvent};
+use contracts::events::{AbandonReason, CancelledBy, OrderEvent};
 use contracts::{Receiver, RefundId, Sealed, Text};
 
 use super::paying::abandoned;
@@ -12,10 +12,8 @@ use crate::kernel::Principal;
 
 impl PlacedOrder {
     pub(super) fn expire(&self, at: DateTime<Utc>) -> Vec<OrderEvent> {
-        let is_over = self.course != Course::Open || self.payment().is_some();
-        let too_early = at < self.expires_at;
         // While the gateway may be moving money the order stays: expiring it would only refund it.
-        if is_over || too_early || self.money_may_be_moving().is_err() {
+        if self.course != Course::Open || !self.has_expired(at) {
             return Vec::new();
         }
         let mut events = self.abandon_open_attempt(AbandonReason::Expired, at);
@@ -33,15 +31,23 @@ impl PlacedOrder {
         let cancelled_by = self.check_may_end(by)?;
         if let Some(paid) = self.payment() {
             let left = self.refundable_of(paid);
-            // All of it went back or is on its way: cancelled is what the order is already.
-            if left.is_zero() {
-                return Ok(Vec::new());
+            if !left.is_zero() {
+                return self.request_refund(by, refund_id, left, reason, at);
             }
-            return self.request_refund(by, refund_id, left, reason, at);
+            // All of it went back or is on its way: cancelled is what the order is already, unless
+            // its subscriptions end with the owner's word alone. One whose payment came too late may
+            // have another attempt open.
+            if self.paid_in_time().is_some() || self.open_attempt().is_none() {
+                let is_word_needed = cancelled_by == CancelledBy::User && self.waits_for_owner();
+                let called_off =
+                    OrderEvent::Cancelled { by: cancelled_by, reason, cancelled_at: at };
+                return Ok(is_word_needed.then_some(called_off).into_iter().collect());
+            }
         }
         match self.course {
             Course::Cancelled => return Ok(Vec::new()),
             Course::Expired => return Err(OrderRefusal::Expired),
+            Course::Open if self.has_expired(at) => return Err(OrderRefusal::Expired),
             Course::Open => {}
         }
         self.money_may_be_moving()?;
@@ -67,6 +73,14 @@ impl PlacedOrder {
             return Ok(Vec::new());
         }
         Ok(vec![OrderEvent::ReceiverChanged { receiver }])
+    }
+
+    /// Whether it is over at `at` because it was not paid in time, also before that is recorded.
+    /// While the gateway may be moving money it is not.
+    pub fn has_expired(&self, at: DateTime<Utc>) -> bool {
+        let is_due = self.course == Course::Open && self.expires_at <= at;
+        let is_overdue = is_due && self.payment().is_none() && self.money_may_be_moving().is_ok();
+        self.course == Course::Expired || is_overdue
     }
 
     /// Refuses while the gateway is being asked to move the money, or may have moved it.

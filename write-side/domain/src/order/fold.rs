@@ -64,15 +64,23 @@ impl PlacedOrder {
             | OrderEvent::RefundSucceeded { .. }
             | OrderEvent::RefundFailed { .. } => self.fold_refund(event),
             OrderEvent::PaymentRequested { .. } => self.fold_request(event),
+            OrderEvent::PaymentUnresolved {
+                attempt, step: GatewayStep::Cancel, refund_id, ..
+            } => self.fold_refund_unresolved(*attempt, *refund_id),
             OrderEvent::PaymentReady { attempt, .. }
             | OrderEvent::PaymentReturned { attempt, .. }
             | OrderEvent::PaymentApprovalRequested { attempt, .. }
             | OrderEvent::PaymentApproved { attempt, .. }
             | OrderEvent::PaymentDeclined { attempt, .. }
             | OrderEvent::PaymentUnresolved { attempt, .. }
+            | OrderEvent::PaymentTokenRefused { attempt, .. }
             | OrderEvent::PaymentAbandoned { attempt, .. }
             | OrderEvent::PaymentDifferenceFound { attempt, .. }
             | OrderEvent::PaymentDifferenceSettled { attempt, .. } => {
+                // An open page keeps the order open, however late it was asked for.
+                if let OrderEvent::PaymentReady { expires_at, .. } = event {
+                    self.expires_at = self.expires_at.max(*expires_at);
+                }
                 let number = *attempt;
                 if let Some(attempt) = self.attempt_mut(number) {
                     attempt.fold(event);
@@ -107,9 +115,10 @@ impl PlacedOrder {
             recurring: *recurring,
             requested_at: *requested_at,
             page: None,
-            returned: false,
+            token_marks: Vec::new(),
+            later_token: None,
+            tokens_refused: 0,
             stage: Stage::Requested,
-            refund_unresolved: false,
             differences: Differences::new(),
         });
     }
@@ -121,6 +130,8 @@ impl PlacedOrder {
             amount,
             tax_free,
             requested_at,
+            refundable_before,
+            by,
             ..
         } = event
         {
@@ -130,6 +141,9 @@ impl PlacedOrder {
                 amount: *amount,
                 tax_free: *tax_free,
                 requested_at: *requested_at,
+                by: *by,
+                leaves_nothing: amount == refundable_before,
+                is_unresolved: false,
                 stage: RefundStage::Pending,
             });
         }
@@ -143,13 +157,21 @@ impl PlacedOrder {
     }
 
     fn settle_refund(&mut self, refund_id: RefundId, stage: RefundStage) {
-        let Some(refund) = self.refunds.iter_mut().find(|it| it.id == refund_id) else {
-            return;
+        if let Some(refund) = self.refunds.iter_mut().find(|it| it.id == refund_id) {
+            refund.stage = stage;
+            refund.is_unresolved = false;
+        }
+    }
+
+    /// Events that are older than the field name no refund: the oldest pending one of the attempt is
+    /// meant, because refunds are carried out one after another.
+    fn fold_refund_unresolved(&mut self, attempt: u32, refund_id: Option<RefundId>) {
+        let is_meant = |refund: &Refund| match refund_id {
+            Some(id) => refund.id == id,
+            None => refund.attempt == attempt && refund.stage == RefundStage::Pending,
         };
-        refund.stage = stage;
-        let number = refund.attempt;
-        if let Some(attempt) = self.attempt_mut(number) {
-            attempt.refund_unresolved = false;
+        if let Some(refund) = self.refunds.iter_mut().find(|refund| is_meant(refund)) {
+            refund.is_unresolved = true;
         }
     }
 
@@ -173,11 +195,14 @@ impl Attempt {
                 self.stage = Stage::Ready;
             }
             OrderEvent::PaymentReturned {
-                returned_as:
-                    ReturnedAs::Authenticated { .. } | ReturnedAs::Cancelled | ReturnedAs::Failed,
+                returned_as: ReturnedAs::Authenticated { pg_token, token_mark },
                 ..
-            } => self.returned = true,
+            } => {
+                self.token_marks.push(token_mark.clone());
+                self.later_token = Some(pg_token.clone());
+            }
             OrderEvent::PaymentApprovalRequested { requested_at, .. } => {
+                self.later_token = None;
                 self.stage = Stage::ApprovalRequested { at: *requested_at };
             }
             OrderEvent::PaymentApproved {
@@ -201,8 +226,9 @@ impl Attempt {
             OrderEvent::PaymentDeclined { step, class, code, .. } => {
                 self.stage = Stage::Declined { step: *step, class: *class, code: code.clone() };
             }
-            OrderEvent::PaymentUnresolved { step: GatewayStep::Cancel, .. } => {
-                self.refund_unresolved = true;
+            OrderEvent::PaymentTokenRefused { .. } => {
+                self.tokens_refused += 1;
+                self.stage = Stage::Ready;
             }
             OrderEvent::PaymentUnresolved { reason, unresolved_at, .. } => {
                 self.stage = Stage::Unresolved { reason: reason.clone(), at: *unresolved_at };
@@ -210,15 +236,13 @@ impl Attempt {
             OrderEvent::PaymentAbandoned { reason, .. } => {
                 self.stage = Stage::Abandoned { reason: *reason };
             }
-            OrderEvent::PaymentDifferenceFound { kind, ours, theirs, .. } => {
-                let sides = Sides { ours: ours.clone(), theirs: theirs.clone() };
-                self.differences.insert(*kind, sides);
+            OrderEvent::PaymentDifferenceFound { .. }
+            | OrderEvent::PaymentDifferenceSettled { .. } => self.fold_difference(event),
+            OrderEvent::PaymentReturned {
+                returned_as: ReturnedAs::Cancelled | ReturnedAs::Failed, ..
             }
-            OrderEvent::PaymentDifferenceSettled { kind, .. } => {
-                self.differences.remove(kind);
-            }
-            // These are not about one attempt's course; `PlacedOrder::fold` takes them.
-            OrderEvent::Placed { .. }
+            // What brings no token, and what `PlacedOrder::fold` takes.
+            | OrderEvent::Placed { .. }
             | OrderEvent::PaymentRequested { .. }
             | OrderEvent::Expired { .. }
             | OrderEvent::Cancelled { .. }
@@ -226,6 +250,16 @@ impl Attempt {
             | OrderEvent::RefundSucceeded { .. }
             | OrderEvent::RefundFailed { .. }
             | OrderEvent::ReceiverChanged { .. } => {}
+        }
+    }
+
+    fn fold_difference(&mut self, event: &OrderEvent) {
+        if let OrderEvent::PaymentDifferenceFound { kind, ours, theirs, .. } = event {
+            let sides = Sides { ours: ours.clone(), theirs: theirs.clone() };
+            self.differences.insert(*kind, sides);
+        }
+        if let OrderEvent::PaymentDifferenceSettled { kind, .. } = event {
+            self.differences.remove(kind);
         }
     }
 }

@@ -1,14 +1,12 @@
-//! What the gateway and the shopper's browser tell about a payment attempt.
+//! What the gateway answers about a payment attempt.
 //!
 //! The rule for late and repeated answers: an answer to a question that is no longer open changes
 //! nothing. The one exception is an approval, because money moved: it is recorded wherever the
 //! attempt stands, and given back when it can no longer pay the order.
 
 use chrono::{DateTime, Utc};
-use contracts::events::{
-    AbandonReason, CancelledBy, DeclineClass, GatewayStep, OrderEvent, ReturnedAs,
-};
-use contracts::{BillingKeyId, RefundId, Sealed, Text, Won};
+use contracts::events::{AbandonReason, CancelledBy, DeclineClass, GatewayStep, OrderEvent};
+use contracts::{BillingKeyId, RefundId, Text};
 
 use super::state::{Attempt, Course, PaymentPage, PlacedOrder, Stage};
 use super::{Decision, OrderRefusal, RecordApproval};
@@ -40,50 +38,6 @@ impl PlacedOrder {
             | Stage::Approved(_)
             | Stage::Declined { .. }
             | Stage::Abandoned { .. } => Ok(Vec::new()),
-        }
-    }
-
-    pub(super) fn record_return(
-        &self,
-        number: u32,
-        returned_as: ReturnedAs,
-        at: DateTime<Utc>,
-    ) -> Decision {
-        let attempt = self.known_attempt(number)?;
-        // A reloaded page, a prefetch, the back button: the first return counts.
-        if attempt.returned {
-            return Ok(Vec::new());
-        }
-        let Some(page) = &attempt.page else {
-            return Err(OrderRefusal::PaymentNotReady);
-        };
-        let next = match (&attempt.stage, self.course) {
-            (Stage::Ready, Course::Open) => Some(self.after_return(number, page, &returned_as, at)),
-            // The attempt is over: that somebody came back is a fact, but nothing follows from it.
-            (_, Course::Open | Course::Expired | Course::Cancelled) => None,
-        };
-        let returned =
-            OrderEvent::PaymentReturned { attempt: number, returned_as, returned_at: at };
-        Ok([Some(returned), next].into_iter().flatten().collect())
-    }
-
-    fn after_return(
-        &self,
-        attempt: u32,
-        page: &PaymentPage,
-        returned_as: &ReturnedAs,
-        at: DateTime<Utc>,
-    ) -> OrderEvent {
-        match returned_as {
-            // An earlier attempt may have taken the money after all: not before that is known.
-            ReturnedAs::Authenticated { .. } if self.unresolved_attempt().is_some() => {
-                abandoned(attempt, AbandonReason::FailedOnPage, at)
-            }
-            ReturnedAs::Authenticated { pg_token } => {
-                approval_requested(attempt, page, pg_token, at)
-            }
-            ReturnedAs::Cancelled => abandoned(attempt, AbandonReason::CancelledByShopper, at),
-            ReturnedAs::Failed => abandoned(attempt, AbandonReason::FailedOnPage, at),
         }
     }
 
@@ -135,7 +89,7 @@ impl PlacedOrder {
     /// Whether somebody waits for this attempt's money: the order is open, unpaid, and the attempt
     /// was not given up. A declined or abandoned one was: the shopper has been told to pay again.
     fn can_be_paid_by(&self, attempt: &Attempt) -> bool {
-        self.course == Course::Open && self.payment().is_none() && attempt.stage.is_open()
+        self.course == Course::Open && self.paid_in_time().is_none() && attempt.stage.is_open()
     }
 
     fn automatic_refund(&self, attempt: &Attempt, told: &RecordApproval) -> OrderEvent {
@@ -190,7 +144,11 @@ impl PlacedOrder {
                 | Stage::Declined { .. }
                 | Stage::Abandoned { .. } => Ok(Vec::new()),
             },
-            GatewayStep::Cancel => Ok(self.refund_unresolved(attempt, reason, at)),
+            // Refunds are carried out one after another: the oldest pending one is meant.
+            GatewayStep::Cancel => match self.refunds.iter().find(|it| it.is_pending_of(number)) {
+                Some(refund) => Ok(refund.unresolved(reason, at)),
+                None => Ok(Vec::new()),
+            },
         }
     }
 
@@ -221,20 +179,6 @@ fn is_asked(attempt: &Attempt, step: GatewayStep) -> Result<bool, OrderRefusal> 
     }
 }
 
-fn approval_requested(
-    attempt: u32,
-    page: &PaymentPage,
-    pg_token: &Sealed<String>,
-    at: DateTime<Utc>,
-) -> OrderEvent {
-    OrderEvent::PaymentApprovalRequested {
-        attempt,
-        tid: page.tid.clone(),
-        pg_token: pg_token.clone(),
-        requested_at: at,
-    }
-}
-
 pub(super) fn abandoned(attempt: u32, reason: AbandonReason, at: DateTime<Utc>) -> OrderEvent {
     OrderEvent::PaymentAbandoned { attempt, reason, abandoned_at: at }
 }
@@ -253,26 +197,6 @@ fn unresolved(attempt: &Attempt, reason: Option<Text<100>>, at: DateTime<Utc>) -
         step: GatewayStep::Approve,
         reason,
         unresolved_at: at,
+        refund_id: None,
     }]
-}
-
-impl PlacedOrder {
-    /// A refund's outcome is unknown: on record once, and its sum stays taken.
-    pub(super) fn refund_unresolved(
-        &self,
-        attempt: &Attempt,
-        reason: Text<100>,
-        at: DateTime<Utc>,
-    ) -> Vec<OrderEvent> {
-        let nothing_is_pending = self.pending_of(attempt) == Won::ZERO;
-        if nothing_is_pending || attempt.refund_unresolved {
-            return Vec::new();
-        }
-        vec![OrderEvent::PaymentUnresolved {
-            attempt: attempt.number,
-            step: GatewayStep::Cancel,
-            reason,
-            unresolved_at: at,
-        }]
-    }
 }

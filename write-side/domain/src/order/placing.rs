@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contracts::events::{OrderEvent, OrderKind, OrderLine};
+use contracts::events::{AbandonReason, OrderEvent, OrderKind, OrderLine};
 use contracts::{ItemId, OrderNumber, Text, UserId, Won, calendar};
 
-use super::state::{Course, PlacedOrder, Stage};
+use super::paying::abandoned;
+use super::state::{Attempt, Course, PlacedOrder, Stage};
 use super::{Decision, OfferedLine, OrderRefusal, PlaceOrder, PriceChange};
 use crate::item::ItemOffer;
 use crate::kernel::Principal;
@@ -16,6 +17,9 @@ use crate::pricing::{self, ORDER_TOTAL_MAX, Totals};
 pub const LINES_MAX: usize = 100;
 /// How long an order waits to be paid: as long as the gateway keeps a payment page open.
 pub const EXPIRES_AFTER: TimeDelta = TimeDelta::minutes(15);
+/// How long an attempt waits for its payment page before the next one takes its place. The relay
+/// ends its tries for a page, three calls of twelve seconds, within a minute; later its row is dead.
+pub const PAGE_AWAITED: TimeDelta = TimeDelta::minutes(2);
 /// What the gateway takes as the name of a purchase, in characters.
 const ITEM_NAME_CHARS_MAX: usize = 100;
 
@@ -117,7 +121,10 @@ impl PlacedOrder {
         if self.payment().is_some() {
             return Err(OrderRefusal::AlreadyPaid);
         }
-        match self.open_attempt().map(|attempt| &attempt.stage) {
+        let open = self.open_attempt();
+        let overdue = open.filter(|attempt| attempt.lacks_its_page(at));
+        match open.map(|attempt| &attempt.stage) {
+            Some(Stage::Requested) if overdue.is_some() => {}
             // Two tabs, two clicks: the attempt that waits for the shopper is the one to go on with.
             Some(Stage::Requested | Stage::Ready) => {
                 return self.check_in_time(at).map(|()| Vec::new());
@@ -129,7 +136,8 @@ impl PlacedOrder {
         self.check_in_time(at)?;
         self.check_offers(current_offers)?;
         let attempt = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
-        Ok(vec![OrderEvent::PaymentRequested {
+        let given_up = overdue.map(|old| abandoned(old.number, AbandonReason::NotSent, at));
+        let requested = OrderEvent::PaymentRequested {
             attempt,
             partner_order_id: cut(&format!("{}-{attempt}", self.order_id), "")?,
             item_name: self.purchase_name()?,
@@ -139,7 +147,8 @@ impl PlacedOrder {
             vat: self.vat,
             recurring: self.kind == OrderKind::Subscription,
             requested_at: at,
-        }])
+        };
+        Ok(given_up.into_iter().chain([requested]).collect())
     }
 
     fn check_in_time(&self, at: DateTime<Utc>) -> Result<(), OrderRefusal> {
@@ -194,6 +203,12 @@ impl PlacedOrder {
             others => format!(" 외 {others}건"),
         };
         cut(first.item_name.as_str(), &more)
+    }
+}
+
+impl Attempt {
+    fn lacks_its_page(&self, at: DateTime<Utc>) -> bool {
+        self.stage == Stage::Requested && self.requested_at + PAGE_AWAITED <= at
     }
 }
 

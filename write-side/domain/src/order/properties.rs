@@ -5,7 +5,7 @@ use contracts::{EventBody, RefundId, Won};
 use proptest::prelude::*;
 
 use super::tests::{
-    approval, approved, authenticated, order_id, place, placing, ready, refund_id, request_payment,
+    approval, approved, order_id, place, placing, ready, refund_id, request_payment, token,
     two_lines,
 };
 use super::{Differences, Order, OrderCommand, OrderStatus, PlacedOrder, Sides, Stage};
@@ -17,7 +17,7 @@ const TOTAL: i64 = 23_000;
 
 fn returned_as() -> impl Strategy<Value = ReturnedAs> {
     prop_oneof![
-        4 => Just(authenticated()),
+        4 => (1_u8..8).prop_map(|name| token(&format!("token {name}"))),
         1 => Just(ReturnedAs::Cancelled),
         1 => Just(ReturnedAs::Failed),
     ]
@@ -59,6 +59,11 @@ fn paying_command() -> impl Strategy<Value = OrderCommand> {
             attempt,
             step,
             reason: text("timeout"),
+            at: minute(4),
+        }),
+        1 => attempt().prop_map(|attempt| OrderCommand::RecordTokenRefused {
+            attempt,
+            code: text("-708"),
             at: minute(4),
         }),
         1 => (attempt(), step()).prop_map(|(attempt, step)| OrderCommand::RecordNotSent {

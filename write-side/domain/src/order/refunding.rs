@@ -2,11 +2,11 @@
 //! was paid; only a failed one frees its sum.
 
 use chrono::{DateTime, Utc};
-use contracts::events::{DeclineClass, OrderEvent};
+use contracts::events::{DeclineClass, GatewayStep, OrderEvent};
 use contracts::{RefundId, Text, Won};
 
 use super::paying::MISMATCH;
-use super::state::{Attempt, PlacedOrder, RefundStage};
+use super::state::{Attempt, PlacedOrder, Refund, RefundStage};
 use super::{Decision, OrderRefusal};
 use crate::kernel::Principal;
 
@@ -97,7 +97,20 @@ impl PlacedOrder {
             return Ok(vec![OrderEvent::RefundSucceeded { refund_id, aid, amount, refunded_at }]);
         }
         let mismatch = Text::parse(MISMATCH).ok();
-        Ok(mismatch.map(|reason| self.refund_unresolved(attempt, reason, at)).unwrap_or_default())
+        Ok(mismatch.map(|reason| refund.unresolved(reason, at)).unwrap_or_default())
+    }
+
+    pub(super) fn record_refund_unresolved(
+        &self,
+        refund_id: RefundId,
+        reason: Text<100>,
+        at: DateTime<Utc>,
+    ) -> Decision {
+        let refund = self.refund(refund_id).ok_or(OrderRefusal::NoSuchRefund)?;
+        match refund.stage {
+            RefundStage::Pending => Ok(refund.unresolved(reason, at)),
+            RefundStage::Succeeded | RefundStage::Failed { .. } => Ok(Vec::new()),
+        }
     }
 
     pub(super) fn record_refund_failure(
@@ -116,9 +129,24 @@ impl PlacedOrder {
             RefundStage::Succeeded | RefundStage::Failed { .. } => Ok(Vec::new()),
         }
     }
+}
 
-    /// What is on its way back of the money of `attempt`.
-    pub(super) fn pending_of(&self, attempt: &Attempt) -> Won {
-        self.sum_of_refunds(attempt, |stage| matches!(stage, RefundStage::Pending))
+impl Refund {
+    pub(super) fn is_pending_of(&self, attempt: u32) -> bool {
+        self.attempt == attempt && self.stage == RefundStage::Pending
+    }
+
+    /// Its outcome is unknown: on record once, until it is settled.
+    pub(super) fn unresolved(&self, reason: Text<100>, at: DateTime<Utc>) -> Vec<OrderEvent> {
+        if self.is_unresolved {
+            return Vec::new();
+        }
+        vec![OrderEvent::PaymentUnresolved {
+            attempt: self.attempt,
+            step: GatewayStep::Cancel,
+            reason,
+            unresolved_at: at,
+            refund_id: Some(self.id),
+        }]
     }
 }

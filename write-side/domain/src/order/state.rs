@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use contracts::events::{
-    AbandonReason, ApprovedAmount, DeclineClass, GatewayStep, OrderKind, OrderLine, PaymentMethod,
-    RedirectUrls,
+    AbandonReason, ApprovedAmount, CancelledBy, DeclineClass, GatewayStep, OrderKind, OrderLine,
+    PaymentMethod, RedirectUrls,
 };
 use contracts::{
     BillingKeyId, OrderId, OrderNumber, Receiver, RefundId, Sealed, Text, UserId, Won,
@@ -48,7 +48,8 @@ pub struct PlacedOrder {
     pub receiver: Sealed<Receiver>,
     /// When it was placed.
     pub placed_at: DateTime<Utc>,
-    /// When it expires unless a payment is under way.
+    /// When it expires unless a payment is being approved: a time after it was placed, and not
+    /// before the end of any payment page that was opened for it.
     pub expires_at: DateTime<Utc>,
     /// Whether it still waits to be paid.
     pub course: Course,
@@ -92,12 +93,14 @@ pub struct Attempt {
     pub requested_at: DateTime<Utc>,
     /// The payment page, once the gateway opened one.
     pub page: Option<PaymentPage>,
-    /// Whether the shopper's browser came back from the page.
-    pub returned: bool,
+    /// The marks of the tokens that the shopper's browser came back with, oldest first.
+    pub token_marks: Vec<Option<Text<64>>>,
+    /// The newest token that came back while another one was being tried.
+    pub later_token: Option<Sealed<String>>,
+    /// How many of its tokens the gateway refused.
+    pub tokens_refused: usize,
     /// Where it stands.
     pub stage: Stage,
-    /// Whether a call to give its money back got no answer that we know of.
-    pub refund_unresolved: bool,
     /// In what the gateway's books differ from ours, as of the last comparison.
     pub differences: Differences,
 }
@@ -185,6 +188,12 @@ pub struct Refund {
     pub tax_free: Won,
     /// When it was requested.
     pub requested_at: DateTime<Utc>,
+    /// Who asked for it.
+    pub by: CancelledBy,
+    /// Whether nothing of the payment was left to be asked for after it.
+    pub leaves_nothing: bool,
+    /// Whether the call got no answer that we know of.
+    pub is_unresolved: bool,
     /// Where it stands.
     pub stage: RefundStage,
 }
@@ -292,8 +301,16 @@ impl PlacedOrder {
 
     /// The attempt that paid the order: an approved one, rather one that came in time.
     pub fn payment(&self) -> Option<&Attempt> {
-        let approved = || self.attempts.iter().filter(|it| it.stage.approval().is_some());
-        approved().find(|attempt| !self.came_too_late(attempt)).or_else(|| approved().next())
+        self.paid_in_time().or_else(|| self.approved().next())
+    }
+
+    /// The attempt that paid the order while it waited to be paid; at most one does.
+    pub fn paid_in_time(&self) -> Option<&Attempt> {
+        self.approved().find(|attempt| !self.came_too_late(attempt))
+    }
+
+    fn approved(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().filter(|attempt| attempt.stage.approval().is_some())
     }
 
     /// The attempt whose outcome nobody knows.

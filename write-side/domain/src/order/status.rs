@@ -1,6 +1,7 @@
 //! Where an order stands, in the words of the API: derived from its course and its money, never
 //! stored.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::state::{Attempt, Course, PlacedOrder, Stage};
@@ -66,13 +67,15 @@ impl PlacedOrder {
         }
     }
 
-    /// Whether it is paid and to be delivered: exactly its amount was approved while the order was
-    /// open, and not all of it is given back or about to be. Reactions to a payment (subscriptions,
-    /// cart, sales) ask this rather than the status.
-    pub fn is_to_be_delivered(&self) -> bool {
-        self.payment().is_some_and(|attempt| {
-            !self.came_too_late(attempt) && !self.refundable_of(attempt).is_zero()
-        })
+    /// Where it stands at `at`: an order that was not paid in time has expired from that moment on,
+    /// also before that is recorded.
+    pub fn status_at(&self, at: DateTime<Utc>) -> OrderStatus {
+        let status = self.status();
+        let may_expire = matches!(
+            status,
+            OrderStatus::Placed | OrderStatus::AwaitingPayment | OrderStatus::Declined
+        );
+        if may_expire && self.has_expired(at) { OrderStatus::Expired } else { status }
     }
 
     fn refund_status(&self, paid: &Attempt) -> OrderStatus {

@@ -2,9 +2,11 @@
 
 mod approving;
 mod comparing;
+mod consequences;
 mod ending;
 mod placing;
 mod refunding;
+mod returning;
 
 use chrono::{DateTime, Utc};
 use contracts::events::{
@@ -91,7 +93,12 @@ pub(super) fn ready(attempt: u32) -> OrderCommand {
 }
 
 pub(super) fn authenticated() -> ReturnedAs {
-    ReturnedAs::Authenticated { pg_token: sealed("token") }
+    token("token")
+}
+
+/// Back from the page with a token of this name.
+pub(super) fn token(name: &str) -> ReturnedAs {
+    ReturnedAs::Authenticated { pg_token: sealed(name), token_mark: Some(text(name)) }
 }
 
 pub(super) fn returned(attempt: u32, returned_as: ReturnedAs) -> OrderCommand {

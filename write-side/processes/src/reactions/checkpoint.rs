@@ -8,6 +8,8 @@ use deadpool_postgres::{GenericClient, Pool, Transaction};
 use super::ReactionError;
 use crate::metrics;
 
+/// Why an event is parked that could be handled by itself.
+pub const BEHIND_PARKED: &str = "an earlier event of this stream is parked";
 /// Longest text kept of an error.
 const ERROR_LENGTH_MAX: usize = 500;
 
@@ -71,7 +73,7 @@ pub async fn is_stream_parked(
 /// # Errors
 /// The database is away.
 pub async fn parked_among(
-    pool: &Pool,
+    client: &impl GenericClient,
     name: &str,
     events: &[RecordedEvent],
 ) -> Result<HashSet<String>, ReactionError> {
@@ -79,7 +81,6 @@ pub async fn parked_among(
         return Ok(HashSet::new());
     }
     let streams: Vec<String> = events.iter().map(|event| event.aggregate_id.to_string()).collect();
-    let client = pool.get().await?;
     let statement = client.prepare_cached(include_str!("sql/parked_among.sql")).await?;
     let rows = client.query(&statement, &[&name, &streams]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()

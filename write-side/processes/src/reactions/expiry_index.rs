@@ -20,22 +20,35 @@ pub struct ExpiryIndex;
 impl TableFold for ExpiryIndex {
     const NAME: &'static str = "expiry_index";
     const EVENT_TYPES: &'static [&'static str] =
-        &["OrderPlaced", "PaymentApproved", "OrderExpired", "OrderCancelled"];
+        &["OrderPlaced", "PaymentReady", "PaymentApproved", "OrderExpired", "OrderCancelled"];
 
-    /// When each order expires; `None`: nothing of it is left to expire.
-    type Changes = BTreeMap<Uuid, Option<DateTime<Utc>>>;
+    /// What becomes of each order's row.
+    type Changes = BTreeMap<Uuid, Change>;
 
     fn fold(changes: &mut Self::Changes, event: &RecordedEvent) -> Result<(), DecodeError> {
         if event.aggregate_type != OrderEvent::AGGREGATE_TYPE {
             return Ok(());
         }
-        let decoded = event.decode::<OrderEvent>()?;
-        let expires_at = if let OrderEvent::Placed { expires_at, .. } = decoded {
-            Some(expires_at)
-        } else {
-            None
-        };
-        changes.insert(event.aggregate_id, expires_at);
+        let order = event.aggregate_id;
+        match (event.decode::<OrderEvent>()?, changes.get(&order)) {
+            (OrderEvent::Placed { expires_at, .. }, _) => {
+                changes.insert(order, Change::Placed(expires_at));
+            }
+            // An open page keeps its order open.
+            (OrderEvent::PaymentReady { expires_at, .. }, Some(Change::Placed(known))) => {
+                changes.insert(order, Change::Placed(expires_at.max(*known)));
+            }
+            (OrderEvent::PaymentReady { expires_at, .. }, Some(Change::Kept(known))) => {
+                changes.insert(order, Change::Kept(expires_at.max(*known)));
+            }
+            (OrderEvent::PaymentReady { expires_at, .. }, None) => {
+                changes.insert(order, Change::Kept(expires_at));
+            }
+            (OrderEvent::PaymentReady { .. }, Some(Change::Over)) => {}
+            (_ended, _) => {
+                changes.insert(order, Change::Over);
+            }
+        }
         Ok(())
     }
 
@@ -43,18 +56,51 @@ impl TableFold for ExpiryIndex {
         tx: &Transaction<'_>,
         changes: Self::Changes,
     ) -> Result<(), ReactionError> {
-        let over: Vec<Uuid> =
-            changes.iter().filter(|(_, at)| at.is_none()).map(|(order, _)| *order).collect();
-        let (orders, instants): (Vec<Uuid>, Vec<DateTime<Utc>>) =
-            changes.into_iter().filter_map(|(order, at)| Some((order, at?))).unzip();
-        if !orders.is_empty() {
+        let (mut placed, mut kept, mut over) = (Columns::default(), Columns::default(), Vec::new());
+        for (order, change) in changes {
+            match change {
+                Change::Placed(at) => placed.push(order, at),
+                Change::Kept(at) => kept.push(order, at),
+                Change::Over => over.push(order),
+            }
+        }
+        if !placed.orders.is_empty() {
             let remember = tx.prepare_cached(include_str!("sql/remember_expiry.sql")).await?;
-            tx.execute(&remember, &[&orders, &instants]).await?;
+            tx.execute(&remember, &[&placed.orders, &placed.instants]).await?;
+        }
+        if !kept.orders.is_empty() {
+            let keep = tx.prepare_cached(include_str!("sql/keep_from_expiry.sql")).await?;
+            tx.execute(&keep, &[&kept.orders, &kept.instants]).await?;
         }
         if !over.is_empty() {
             let forget = tx.prepare_cached(include_str!("sql/forget_expiry.sql")).await?;
             tx.execute(&forget, &[&over]).await?;
         }
         Ok(())
+    }
+}
+
+/// What a batch changes about one order.
+#[derive(Debug, Clone, Copy)]
+pub enum Change {
+    /// It was placed, and expires then.
+    Placed(DateTime<Utc>),
+    /// It was placed before, and does not expire before then.
+    Kept(DateTime<Utc>),
+    /// Nothing of it is left to expire.
+    Over,
+}
+
+/// Rows of the table, column by column.
+#[derive(Default)]
+struct Columns {
+    orders: Vec<Uuid>,
+    instants: Vec<DateTime<Utc>>,
+}
+
+impl Columns {
+    fn push(&mut self, order: Uuid, at: DateTime<Utc>) {
+        self.orders.push(order);
+        self.instants.push(at);
     }
 }

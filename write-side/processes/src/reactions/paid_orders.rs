@@ -1,33 +1,25 @@
 //! What a payment sets off: the bought lines leave the cart, and each line of a subscription order
-//! opens a subscription. Both are commands with derived ids, so hearing of a payment twice changes
-//! nothing. An order that is not to be delivered (its payment came too late, or all of it went
-//! back) sets nothing off.
+//! opens a subscription. Both are commands with derived ids, so reading a payment twice changes
+//! nothing. An order that is not to be delivered (its payment came too late, or all of it went back)
+//! sets nothing off. A refund that is only pending keeps nothing back: it may be refused, and no
+//! event would bring the delivery then. What ends with a refund is `ended_orders`' to do.
 
-use std::collections::HashSet;
-
-use chrono::{DateTime, Utc};
 use contracts::events::{OrderEvent, OrderKind};
-use contracts::{
-    Actor, BillingKeyId, CartKey, CartKind, Metadata, OrderId, Receiver, RecordedEvent, Sealed,
-    SubscriptionId, calendar, seals,
-};
+use contracts::{CartKey, CartKind, OrderId, RecordedEvent};
 use deadpool_postgres::Pool;
-use domain::EventSourced;
 use domain::cart::{Cart, CartCommand};
 use domain::order::{Order, PlacedOrder};
-use domain::subscription::{OpenSubscription, Subscription, SubscriptionCommand};
+use domain::subscription::Subscription;
 use event_feed::{FeedReader, Filter};
-use event_store::{CommandContext, DispatchError, Executor, StoreError};
+use event_store::Executor;
 use service_kit::clock::SharedClock;
-use service_kit::vault::{Vault, VaultError};
+use service_kit::vault::Vault;
 
-use super::{Applied, Failure, Reaction, ReactionError, checkpoint};
+use super::commanding::{self, Commanding, context, dispatch_failure, store_failure};
+use super::subscribing::Subscribing;
+use super::{Applied, Failure, Reaction, ReactionError};
 use crate::failpoints::{Point, reach};
-use crate::metrics;
 use crate::relay::with_causes;
-
-/// The stored name of this reaction.
-const NAME: &str = "paid_orders";
 
 /// Reacts to approved payments.
 #[derive(Debug, Clone)]
@@ -46,11 +38,11 @@ pub struct PaidOrders {
 
 impl Reaction for PaidOrders {
     fn name(&self) -> &'static str {
-        NAME
+        Self::NAME
     }
 
     fn filter(&self) -> Filter {
-        Filter::events(&["PaymentApproved"])
+        Filter::events(Self::EVENT_TYPES)
     }
 
     async fn apply_batch(
@@ -59,66 +51,20 @@ impl Reaction for PaidOrders {
         pool: &Pool,
         limit: u32,
     ) -> Result<Applied, ReactionError> {
-        let from = checkpoint::read(pool, NAME).await?;
-        let batch = feed.read(from, &self.filter(), limit).await?;
-        // Whatever a batch sets aside is noted here as well, for the streams that come again in it.
-        let mut parked = checkpoint::parked_among(pool, NAME, &batch.events).await?;
-        let mut handled = from;
-        for event in &batch.events {
-            if let Err(error) = self.handle_or_park(pool, event, &mut parked).await {
-                // What is done need not be sent again, while what failed is tried again.
-                checkpoint::move_to(&pool.get().await?, NAME, handled).await?;
-                return Err(error);
-            }
-            reach(Point::BeforeCheckpoint).await;
-            metrics::reaction_handled(NAME, 1);
-            handled = event.position;
-        }
-        if from < batch.through {
-            checkpoint::move_to(&pool.get().await?, NAME, batch.through).await?;
-            if from < handled {
-                reach(Point::AfterCheckpoint).await;
-            }
-        }
-        Ok(Applied { through: batch.through, is_caught_up: batch.is_caught_up() })
+        commanding::apply_batch(self, feed, pool, limit).await
     }
 
-    async fn handle(&self, _pool: &Pool, event: &RecordedEvent) -> Result<(), Failure> {
-        self.react(event).await
+    async fn handle(&self, pool: &Pool, event: &RecordedEvent) -> Result<(), Failure> {
+        self.react(pool, event).await
     }
 }
 
-impl PaidOrders {
-    async fn handle_or_park(
-        &self,
-        pool: &Pool,
-        event: &RecordedEvent,
-        parked: &mut HashSet<String>,
-    ) -> Result<(), ReactionError> {
-        // An event that was set aside itself is handled again and set aside again, if it must be.
-        let is_parked = parked.contains(&event.aggregate_id.to_string())
-            && checkpoint::is_stream_parked(&pool.get().await?, NAME, event).await?;
-        let outcome = if is_parked {
-            Err(Failure::Hopeless("an earlier event of this stream is set aside".to_owned()))
-        } else {
-            self.react(event).await
-        };
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(Failure::Away(why)) => Err(ReactionError::Away(why)),
-            Err(Failure::Hopeless(why)) => {
-                parked.insert(event.aggregate_id.to_string());
-                checkpoint::park(&pool.get().await?, NAME, event, &why).await
-            }
-        }
-    }
+impl Commanding for PaidOrders {
+    const NAME: &'static str = "paid_orders";
+    const EVENT_TYPES: &'static [&'static str] = &["PaymentApproved"];
 
-    async fn react(&self, event: &RecordedEvent) -> Result<(), Failure> {
-        let decoded =
-            event.decode::<OrderEvent>().map_err(|error| Failure::Hopeless(with_causes(&error)))?;
-        let OrderEvent::PaymentApproved { approved_at, billing_key, .. } = decoded else {
-            return Ok(());
-        };
+    async fn react(&self, _pool: &Pool, event: &RecordedEvent) -> Result<(), Failure> {
+        event.decode::<OrderEvent>().map_err(|error| Failure::Hopeless(with_causes(&error)))?;
         let order_id = OrderId::new(event.aggregate_id);
         // The relay of this process has just recorded it, as a rule, and remembers it.
         let version = u64::try_from(event.sequence).unwrap_or_default();
@@ -131,17 +77,25 @@ impl PaidOrders {
             tracing::info!(order.id = %order_id, "paid, but not to be delivered: nothing follows");
             return Ok(());
         }
-        if order.kind == OrderKind::Subscription {
-            // A key that was lost with its answer is missing under the same id.
-            let key = billing_key.unwrap_or_else(|| BillingKeyId::of(order_id));
-            self.open_subscriptions(event, order, key, approved_at).await?;
+        if order.kind == OrderKind::Subscription
+            && let Some(approval) = order.paid_in_time().and_then(|paid| paid.stage.approval())
+        {
+            let subscribing = Subscribing {
+                subscriptions: &self.subscriptions,
+                vault: &self.vault,
+                event,
+                now: self.clock.now(),
+            };
+            subscribing.open_all(order, approval).await?;
         }
         if order.from_cart {
             self.remove_bought(event, order).await?;
         }
         Ok(())
     }
+}
 
+impl PaidOrders {
     async fn remove_bought(
         &self,
         event: &RecordedEvent,
@@ -158,108 +112,5 @@ impl PaidOrders {
         sent.map_err(dispatch_failure)?;
         reach(Point::AfterCommand).await;
         Ok(())
-    }
-
-    async fn open_subscriptions(
-        &self,
-        event: &RecordedEvent,
-        order: &PlacedOrder,
-        billing_key: BillingKeyId,
-        approved_at: DateTime<Utc>,
-    ) -> Result<(), Failure> {
-        let stream = seals::order_stream(order.order_id);
-        let receiver: Receiver = self
-            .vault
-            .open(order.user_id, &stream, seals::RECEIVER, &order.receiver)
-            .await
-            .map_err(|error| vault_failure(&error))?
-            .ok_or_else(|| Failure::Hopeless("the user's key was destroyed".to_owned()))?;
-        for line in &order.lines {
-            let Some(period) = line.period else {
-                return Err(Failure::Hopeless(format!("line {} has no period", line.line_no)));
-            };
-            let id = SubscriptionId::of(order.order_id, line.line_no);
-            let receiver = self.sealed_for(id, order, &receiver).await?;
-            let open = OpenSubscription {
-                user_id: order.user_id,
-                order_id: order.order_id,
-                line_no: line.line_no,
-                item_id: line.item_id,
-                item_name: line.item_name.clone(),
-                quantity: line.quantity,
-                unit_price: line.unit_price,
-                period,
-                receiver,
-                billing_key,
-                paid_on: calendar::business_date(approved_at),
-                at: self.clock.now(),
-            };
-            let command = SubscriptionCommand::OpenSubscription(Box::new(open));
-            let sent = self.subscriptions.dispatch(id.uuid(), command, context(event)).await;
-            sent.map_err(dispatch_failure)?;
-            reach(Point::AfterCommand).await;
-        }
-        Ok(())
-    }
-
-    async fn sealed_for(
-        &self,
-        id: SubscriptionId,
-        order: &PlacedOrder,
-        receiver: &Receiver,
-    ) -> Result<Sealed<Receiver>, Failure> {
-        let stream = seals::subscription_stream(id);
-        let sealed = self.vault.seal(order.user_id, &stream, seals::RECEIVER, receiver).await;
-        sealed.map_err(|error| vault_failure(&error))
-    }
-}
-
-/// Commands of a reaction carry on the chain of what they react to.
-fn context<A: EventSourced>(event: &RecordedEvent) -> CommandContext<A> {
-    let chain = serde_json::from_value::<Metadata>(event.metadata.clone());
-    let correlation_id = chain.map_or_else(|_| event.position.to_string(), |it| it.correlation_id);
-    CommandContext::new(Metadata {
-        actor: Actor::System("reactions".to_owned()),
-        correlation_id,
-        causation_id: Some(format!("{}/{}", event.aggregate_id, event.sequence)),
-        idempotency_key: None,
-    })
-}
-
-fn dispatch_failure<R: domain::Refusal>(error: DispatchError<R>) -> Failure {
-    match error {
-        DispatchError::Refused(refusal) => Failure::Hopeless(refusal.to_string()),
-        DispatchError::Store(error) => store_failure(error),
-        error @ (DispatchError::Stale { .. }
-        | DispatchError::Conflict
-        | DispatchError::ClaimTaken { .. }
-        | DispatchError::KeyReused) => Failure::Away(error.to_string()),
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn store_failure(error: StoreError) -> Failure {
-    if error.is_transient() {
-        return Failure::Away(with_causes(&error));
-    }
-    match error {
-        StoreError::Decode(_) | StoreError::Corrupt { .. } => {
-            Failure::Hopeless(with_causes(&error))
-        }
-        // A statement that the database refuses today may be mended without touching the event.
-        StoreError::Database(_)
-        | StoreError::Settings
-        | StoreError::Unavailable(_)
-        | StoreError::OutcomeUnknown => Failure::Away(with_causes(&error)),
-    }
-}
-
-fn vault_failure(error: &VaultError) -> Failure {
-    match error {
-        VaultError::Keys(_) => Failure::Away(with_causes(error)),
-        VaultError::NoKey(_)
-        | VaultError::NotAuthentic
-        | VaultError::WrongMasterKey(_)
-        | VaultError::Shape => Failure::Hopeless(with_causes(error)),
     }
 }

@@ -29,6 +29,7 @@ impl TableFold for PaymentIndex {
         "PaymentApproved",
         "PaymentDeclined",
         "PaymentAbandoned",
+        "PaymentTokenRefused",
     ];
 
     /// How each payment stands, by order and attempt.
@@ -164,6 +165,10 @@ fn step(event: &OrderEvent) -> Option<Step> {
         }
         OrderEvent::PaymentDeclined { attempt, step, declined_at, .. } => {
             (attempt, State::Ended, declined_at, *step == GatewayStep::Approve)
+        }
+        // Another return may bring another token; until then the attempt rests without money.
+        OrderEvent::PaymentTokenRefused { attempt, refused_at, .. } => {
+            (attempt, State::Ended, refused_at, true)
         }
         OrderEvent::PaymentAbandoned { attempt, abandoned_at, .. } => {
             (attempt, State::Ended, abandoned_at, false)

@@ -1,7 +1,8 @@
 //! Reactions that only fold events into rows of their own: rows and checkpoint are one transaction,
 //! so that each event counts once.
 //!
-//! A batch is folded in memory first, so that it costs the same few statements whatever its size.
+//! A batch is folded in memory first, so that it costs the same few statements whatever its size. An
+//! event that cannot be read is parked together with everything later of its stream.
 
 use contracts::{DecodeError, RecordedEvent};
 use deadpool_postgres::{Pool, Transaction};
@@ -53,9 +54,19 @@ impl<T: TableFold> Reaction for T {
         let from = checkpoint::lock_in_tx(&tx, T::NAME).await?;
         let batch = feed.read(from, &self.filter(), limit).await?;
         let mut changes = T::Changes::default();
+        let mut parked = checkpoint::parked_among(&tx, T::NAME, &batch.events).await?;
         for event in &batch.events {
-            if let Err(unreadable) = T::fold(&mut changes, event) {
-                checkpoint::park(&tx, T::NAME, event, &unreadable.to_string()).await?;
+            // Rows of a stream are folded in its order or not at all: one that was parked and is
+            // handled later would overwrite what came after it.
+            let is_parked = parked.contains(&event.aggregate_id.to_string());
+            let outcome = if is_parked {
+                Err(checkpoint::BEHIND_PARKED.to_owned())
+            } else {
+                T::fold(&mut changes, event).map_err(|unreadable| unreadable.to_string())
+            };
+            if let Err(why) = outcome {
+                parked.insert(event.aggregate_id.to_string());
+                checkpoint::park(&tx, T::NAME, event, &why).await?;
             }
         }
         T::write_in_tx(&tx, changes).await?;

@@ -159,6 +159,10 @@ impl RetryPolicy {
             Outcome::Done(paid) => approved(paid),
             Outcome::Declined(decline) if at.is_unknown() => self.contradicted(&decline, at),
             Outcome::NotSent(reason) if at.is_unknown() => self.still_unknown(&reason, at),
+            // Nothing moved, and another return may bring the true token.
+            Outcome::Declined(decline) if decline.is_of_token => {
+                settled(Settlement::TokenRefused { code: decline.code, at: at.now })
+            }
             Outcome::Declined(decline) => declined(decline, at),
             Outcome::NotSent(reason) if reason.is_permanent() || self.approve_for <= at.age => {
                 not_sent(&reason, at)
@@ -411,7 +415,7 @@ fn refunded(given_back: GivenBack) -> Next {
 }
 
 fn declined(decline: Decline, at: Try) -> Next {
-    let Decline { class, code, text } = decline;
+    let Decline { class, code, text, is_of_token: _ } = decline;
     Next::Settle(Settlement::Declined { class, code, at: at.now }, Some(text))
 }
 

@@ -191,7 +191,7 @@ fn command(effect: &Effect, settlement: Settlement, now: DateTime<Utc>) -> Optio
             payment_command(GatewayStep::Approve, &approve.terms, settlement, now)
         }
         Effect::PaymentCancel(cancel) => {
-            let (refund_id, attempt) = (cancel.refund_id, cancel.terms.attempt);
+            let refund_id = cancel.refund_id;
             match settlement {
                 Settlement::GivenBack { aid, amount, refunded_at } => {
                     Some(OrderCommand::RecordRefund {
@@ -206,10 +206,11 @@ fn command(effect: &Effect, settlement: Settlement, now: DateTime<Utc>) -> Optio
                     Some(OrderCommand::RecordRefundFailure { refund_id, class, code, at })
                 }
                 Settlement::Unresolved { reason, at } => {
-                    Some(unresolved(attempt, GatewayStep::Cancel, reason, at))
+                    Some(OrderCommand::RecordRefundUnresolved { refund_id, reason, at })
                 }
                 Settlement::Opened { .. }
                 | Settlement::Approved { .. }
+                | Settlement::TokenRefused { .. }
                 | Settlement::NotSent { .. } => None,
             }
         }
@@ -240,6 +241,8 @@ pub(crate) fn payment_command(
         Settlement::Declined { class, code, at } => {
             Some(OrderCommand::RecordDecline { attempt, step, class, code, at })
         }
+        Settlement::TokenRefused { code, at } => (step == GatewayStep::Approve)
+            .then_some(OrderCommand::RecordTokenRefused { attempt, code, at }),
         Settlement::NotSent { at } => Some(OrderCommand::RecordNotSent { attempt, step, at }),
         Settlement::Unresolved { reason, at } => Some(unresolved(attempt, step, reason, at)),
         Settlement::Opened { .. } | Settlement::GivenBack { .. } => None,

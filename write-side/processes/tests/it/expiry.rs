@@ -110,3 +110,20 @@ async fn what_nobody_asks_for_any_more_is_removed() {
     assert_eq!(jobs(&world, TimeDelta::zero()).clean_up().await.unwrap(), 2);
     worker.stop().await.unwrap();
 }
+
+/// A page that was opened late lives as long as any other, and the order with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_due_when_its_page_ends() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, false).await;
+    world.page_of(order).await;
+    indexed(&world, 1).await;
+    world.reactions_catch_up().await;
+    let expires_at = world.order(order).await.expires_at;
+    let row = world.db.client().await;
+    let row = row.query_one("select expires_at, not_before from order_expiry", &[]).await.unwrap();
+    assert_eq!(row.get::<_, chrono::DateTime<chrono::Utc>>(0), expires_at);
+    assert_eq!(row.get::<_, chrono::DateTime<chrono::Utc>>(1), expires_at);
+    worker.stop().await.unwrap();
+}

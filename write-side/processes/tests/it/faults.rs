@@ -272,3 +272,39 @@ async fn a_refund_whose_answer_is_lost_is_given_once() {
         worker.stop().await.unwrap();
     }
 }
+
+/// A first return with a token that was cut on its way must not cost the shopper the payment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_leaves_the_attempt_open_for_the_true_one() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, false).await;
+    let token = world.press_approve(order).await;
+    world.come_back(order, token[..5].to_owned()).await;
+    world.sim.calls_reach(Operation::Approve, 1).await;
+    world.is_idle().await;
+    let waiting = world.order(order).await;
+    assert_eq!(waiting.status(), OrderStatus::AwaitingPayment);
+    assert_eq!(waiting.latest_attempt().unwrap().tokens_refused, 1);
+    // The wrong address again is tried no second time; the true one pays.
+    world.come_back(order, token[..5].to_owned()).await;
+    world.come_back(order, token).await;
+    world.is_paid_once(order).await;
+    world.is_idle().await;
+    worker.stop().await.unwrap();
+}
+
+/// The true return comes while the wrong token is still being tried.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_true_token_that_comes_meanwhile_is_tried_next() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, false).await;
+    let token = world.press_approve(order).await;
+    worker.stop().await.unwrap();
+    world.come_back(order, token[..5].to_owned()).await;
+    world.come_back(order, token).await;
+    let worker = world.worker();
+    world.is_paid_once(order).await;
+    worker.stop().await.unwrap();
+}

@@ -24,7 +24,7 @@ use event_store::{Executor, ExecutorOptions, PgEventStore, StoreSizes};
 use processes::WakeUp;
 use processes::gateway::PaymentGateway;
 use processes::reactions::{
-    ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor, RefundIndex,
+    EndedOrders, ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor, RefundIndex,
 };
 use processes::relay::deliver::Delivery;
 use processes::relay::{Carrier, Keys, Relay, RelayPolicy, Rows};
@@ -108,10 +108,17 @@ impl Shop {
             retries: config.retries,
             clock: clock(),
         };
+        let subscriptions = Executor::new(Arc::clone(&store), options);
+        let ended_orders = EndedOrders {
+            orders: orders.clone(),
+            subscriptions: subscriptions.clone(),
+            vault: vault.clone(),
+            clock: clock(),
+        };
         let paid_orders = PaidOrders {
             orders,
             carts: Executor::new(Arc::clone(&store), options),
-            subscriptions: Executor::new(store, options),
+            subscriptions,
             vault,
             clock: clock(),
         };
@@ -124,6 +131,7 @@ impl Shop {
                 wanted.await.unwrap();
                 tokio::join!(
                     reactor.clone().run(paid_orders, until.clone()),
+                    reactor.clone().run(ended_orders, until.clone()),
                     reactor.clone().run(ExpiryIndex, until.clone()),
                     reactor.clone().run(PaymentIndex, until.clone()),
                     reactor.clone().run(RefundIndex, until.clone()),

@@ -147,6 +147,7 @@ fn unknown_payment<T>() -> Outcome<T> {
         class: contracts::events::DeclineClass::Merchant,
         code: text("NOT_FOUND_PAYMENT"),
         text: String::new(),
+        is_of_token: false,
     })
 }
 

@@ -1,12 +1,16 @@
 //! What a payment sets off happens once, however often it is heard of.
 
-use contracts::events::OrderKind;
-use contracts::{BillingKeyId, CartKind, Sealed, SubscriptionId, calendar, seals};
+use contracts::events::{DeclineClass, OrderKind, SubscriptionCancelledBy};
+use contracts::{
+    BillingKeyId, CartKind, OrderId, RefundId, Sealed, SubscriptionId, Text, calendar, seals,
+};
+use domain::Principal;
 use domain::order::{OrderCommand, OrderStatus};
-use domain::subscription::ActiveSubscription;
+use domain::subscription::{ActiveSubscription, SubscriptionStatus};
 use kakaopay_sim::{Fault, FaultScript, Operation, When};
 use processes::operator::Operator;
 use testkit::eventually;
+use uuid::Uuid;
 
 use crate::world::{PATIENCE, World, clock, lines, receiver};
 
@@ -209,5 +213,192 @@ async fn an_event_that_cannot_be_handled_is_set_aside_and_others_go_on() {
     })
     .await;
     assert!(operator.retry_parked("paid_orders", 0).await.is_err());
+    worker.stop().await.unwrap();
+}
+
+fn cancel(by: Principal, world: &World) -> OrderCommand {
+    let (refund_id, at) = (RefundId::new(Uuid::now_v7()), clock().now());
+    assert_eq!(by, Principal::User(world.user));
+    OrderCommand::CancelOrder { by, refund_id, reason: None, at }
+}
+
+async fn status(world: &World, order: OrderId, line: u16) -> Option<SubscriptionStatus> {
+    let id = SubscriptionId::of(order, line).uuid();
+    world.subscriptions.load(id).await.unwrap().state.status()
+}
+
+async fn has_ended(world: &World, order: OrderId) {
+    for line in [1, 2] {
+        eventually(PATIENCE, || async {
+            (status(world, order, line).await == Some(SubscriptionStatus::Cancelled)).then_some(())
+        })
+        .await;
+    }
+}
+
+/// F5: the shopper has called the order off and got the money back, and is never charged again.
+#[tokio::test(flavor = "multi_thread")]
+async fn calling_an_order_off_ends_its_subscriptions_and_marks_their_key() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.pay(order).await;
+    world.is_paid_once(order).await;
+    subscription(&world, SubscriptionId::of(order, 2)).await;
+    world.send(order, cancel(Principal::User(world.user), &world)).await;
+    has_ended(&world, order).await;
+    let ended = world.subscriptions.load(SubscriptionId::of(order, 1).uuid()).await.unwrap();
+    let by = ended.state.cancelled().unwrap().by;
+    assert_eq!(by, SubscriptionCancelledBy::OrderCalledOff);
+    world.becomes(order, OrderStatus::Refunded).await;
+    world.reactions_catch_up().await;
+    assert_eq!(world.number("select count(*) from billing_keys where state = 'ending'").await, 1);
+
+    // Read again from the beginning, as after a crash.
+    let before = world.number("select count(*) from events").await;
+    world.execute("update reaction_checkpoint set position = 0").await;
+    worker.stop().await.unwrap();
+    let worker = world.worker();
+    world.reactions_catch_up().await;
+    assert_eq!(world.number("select count(*) from events").await, before);
+    worker.stop().await.unwrap();
+}
+
+/// F5 and F12 with reactions that lag: payment, calling off and the refund are all there when they
+/// begin.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_called_off_before_its_payment_was_reacted_to_leaves_no_subscription() {
+    let world = World::new().await;
+    let relay = world.relay(world.gateway());
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.pay(order).await;
+    world.becomes(order, OrderStatus::Paid).await;
+    world.send(order, cancel(Principal::User(world.user), &world)).await;
+    world.becomes(order, OrderStatus::Refunded).await;
+    relay.stop().await;
+    assert_eq!(status(&world, order, 1).await, None);
+
+    let worker = world.worker();
+    has_ended(&world, order).await;
+    world.reactions_catch_up().await;
+    assert_eq!(world.number("select count(*) from billing_keys where state = 'ending'").await, 1);
+    worker.stop().await.unwrap();
+}
+
+/// F12: the reaction comes while a refund is pending that KakaoPay refuses afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_refund_is_refused_later_is_delivered() {
+    let world = World::new().await;
+    for line in lines(OrderKind::Subscription) {
+        world.put_into_cart(CartKind::Subscription, line).await;
+    }
+    let relay = world.relay(world.gateway());
+    let order = world.place(OrderKind::Subscription, true).await;
+    world.pay(order).await;
+    world.becomes(order, OrderStatus::Paid).await;
+    world.is_idle().await;
+    relay.stop().await;
+    let refund = world.refund(order, 27_000).await;
+    world.execute("update outbox set not_before = clock_timestamp() + interval '1 hour'").await;
+
+    let worker = world.worker();
+    world.reactions_catch_up().await;
+    let (class, at) = (DeclineClass::Soft, clock().now());
+    let code = Text::parse("-781").unwrap();
+    world
+        .send(order, OrderCommand::RecordRefundFailure { refund_id: refund, class, code, at })
+        .await;
+    world.reactions_catch_up().await;
+    for line in [1, 2] {
+        assert_eq!(status(&world, order, line).await, Some(SubscriptionStatus::Active));
+    }
+    assert!(world.cart(CartKind::Subscription).await.lines().is_empty());
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partial_refund_lets_subscriptions_go_on_and_a_full_one_ends_them() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.pay(order).await;
+    world.is_paid_once(order).await;
+    subscription(&world, SubscriptionId::of(order, 2)).await;
+    world.refund(order, 9_000).await;
+    world.becomes(order, OrderStatus::PartlyRefunded).await;
+    world.reactions_catch_up().await;
+    assert_eq!(status(&world, order, 1).await, Some(SubscriptionStatus::Active));
+    world.refund(order, 18_000).await;
+    has_ended(&world, order).await;
+    let ended = world.subscriptions.load(SubscriptionId::of(order, 1).uuid()).await.unwrap();
+    let by = ended.state.cancelled().unwrap().by;
+    assert_eq!(by, SubscriptionCancelledBy::OrderRefunded);
+    worker.stop().await.unwrap();
+}
+
+/// F11: visible from the first day; and a key that arrives after the end does not look as if it were
+/// in use, whichever release keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_key_shows_and_one_that_arrives_after_the_end_is_marked() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.page_of(order).await;
+    let lost = FaultScript::of(Operation::Approve, When::First(1), Fault::CommitThenDrop);
+    world.sim.set_faults(lost);
+    world.pay(order).await;
+    world.is_paid_once(order).await;
+    subscription(&world, SubscriptionId::of(order, 2)).await;
+    assert_eq!(status(&world, order, 1).await, Some(SubscriptionStatus::KeyMissing));
+    world.sim.clear_faults();
+    world.send(order, cancel(Principal::User(world.user), &world)).await;
+    has_ended(&world, order).await;
+    world.reactions_catch_up().await;
+    let state = |state| format!("select count(*) from billing_keys where state = '{state}'");
+    assert_eq!(world.number(&state("missing")).await, 1);
+    world
+        .execute(
+            "update billing_keys set sealed_sid = '{}', partner_user_id = 'p', state = 'active'
+             where state = 'missing'",
+        )
+        .await;
+    assert_eq!(world.number(&state("ending")).await, 1);
+    worker.stop().await.unwrap();
+}
+
+/// F18: an event that was parked and is handled later must not put a row back that a later event of
+/// its stream has moved on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_after_a_parked_event_of_its_stream_waits_and_is_folded_in_order() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, false).await;
+    let token = world.press_approve(order).await;
+    world.reactions_catch_up().await;
+    worker.stop().await.unwrap();
+    world.come_back(order, token).await;
+    let asked = "select position from events where event_type = 'PaymentApprovalRequested'";
+    let position = world.number(asked).await;
+    world
+        .execute(&format!(
+            "insert into parked_reaction
+               (name, position, aggregate_type, aggregate_id, event_type, error)
+             values ('payment_index', {position}, 'order', '{order}',
+                     'PaymentApprovalRequested', 'test');
+             insert into reaction_checkpoint (name, position) values ('payment_index', {position})
+             on conflict (name) do update set position = excluded.position"
+        ))
+        .await;
+
+    let worker = world.worker();
+    world.becomes(order, OrderStatus::Paid).await;
+    world.reactions_catch_up().await;
+    let parked = "select count(*) from parked_reaction where name = 'payment_index'";
+    assert_eq!(world.number(parked).await, 2, "the approval waits behind it");
+    let operator = Operator::new(world.db.pool.clone());
+    operator.retry_parked("payment_index", position).await.unwrap();
+    eventually(PATIENCE, || async { (world.number(parked).await == 0).then_some(()) }).await;
+    let approved = "select count(*) from payment_index where state = 'approved'";
+    assert_eq!(world.number(approved).await, 1);
     worker.stop().await.unwrap();
 }

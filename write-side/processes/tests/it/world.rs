@@ -198,7 +198,8 @@ impl World {
             .seal(self.user, &seals::order_stream(order_id), seals::PG_TOKEN, &token)
             .await
             .unwrap();
-        let returned_as = ReturnedAs::Authenticated { pg_token };
+        let token_mark = Text::parse(&token).ok();
+        let returned_as = ReturnedAs::Authenticated { pg_token, token_mark };
         let attempt = self.order(order_id).await.latest_attempt().unwrap().number;
         let command = OrderCommand::RecordReturn { attempt, returned_as, at: clock().now() };
         self.send(order_id, command).await;
@@ -265,7 +266,7 @@ impl World {
             let behind = self
                 .number(
                     "select count(*)
-                     from (values ('paid_orders'), ('expiry_index'), ('payment_index'),
+                     from (values ('paid_orders'), ('ended_orders'), ('expiry_index'), ('payment_index'),
                                   ('payment_differences'), ('refund_index')) as r (name)
                      left join reaction_checkpoint c using (name)
                      where coalesce(c.position, 0) < (select max(position) from events)",

@@ -102,10 +102,13 @@ impl OrderBook {
                 self.settle(attempt);
                 self.declined += 1;
             }
-            OrderEvent::PaymentAbandoned { attempt, .. } => self.settle(attempt),
+            OrderEvent::PaymentAbandoned { attempt, .. }
+            | OrderEvent::PaymentTokenRefused { attempt, .. } => self.settle(attempt),
             OrderEvent::PaymentUnresolved { attempt, .. } => {
                 self.unresolved.insert(attempt);
             }
+            // Of a paid order it is the owner's word, and the money tells the rest.
+            OrderEvent::Cancelled { .. } if !self.approved.is_empty() => {}
             OrderEvent::Cancelled { .. } => self.ended_unpaid = Some(Ending::CalledOff),
             OrderEvent::Expired { .. } => self.ended_unpaid = Some(Ending::Expired),
             OrderEvent::RefundRequested { refund_id, tid, .. } => {
@@ -148,8 +151,9 @@ impl Books {
             books.events += 1;
         }
         for event in events_of(client, "subscription").await? {
-            let SubscriptionEvent::Opened { order_id, line_no, .. } = event.decode()?;
-            *books.opened.entry((order_id.uuid(), line_no)).or_default() += 1;
+            if let SubscriptionEvent::Opened { order_id, line_no, .. } = event.decode()? {
+                *books.opened.entry((order_id.uuid(), line_no)).or_default() += 1;
+            }
             books.events += 1;
         }
         Ok(books)
@@ -165,6 +169,7 @@ impl Books {
             | CartEvent::QuantityChanged { bought_in: None, .. }
             | CartEvent::PeriodChanged { .. }
             | CartEvent::ItemRemoved { bought_in: None, .. }
+            | CartEvent::OrderBought { .. }
             | CartEvent::Cleared { .. } => {}
         }
     }

@@ -217,7 +217,7 @@ fn an_unknown_outcome_blocks_the_order_until_it_is_known() {
 fn an_approval_of_an_attempt_nobody_waits_for_is_given_back_at_once() {
     let expired = {
         let mut order = ready_order();
-        when(&mut order, OrderCommand::ExpireOrder { at: now(15) });
+        when(&mut order, OrderCommand::ExpireOrder { at: now(16) });
         order
     };
     let abandoned = {
@@ -295,4 +295,23 @@ fn an_unresolved_payment_that_turns_out_approved_is_given_back_when_another_paid
     let events = when(&mut order, approved(approval(1, 23_000)));
     assert_eq!(names(&events), ["PaymentApproved", "RefundRequested"]);
     assert_eq!(order.placed().unwrap().payment().unwrap().number, 2);
+}
+
+/// F18: a late approval that went back counted as the payment, so the second one was given back, too.
+#[test]
+fn a_second_attempt_pays_although_an_earlier_approval_came_too_late() {
+    let mut order = approving_order();
+    for command in [
+        not_sent(1, GatewayStep::Approve),
+        request_payment(KIM, 5),
+        ready(2),
+        returned(2, authenticated()),
+        approved(approval(1, 23_000)),
+    ] {
+        when(&mut order, command);
+    }
+    assert_eq!(names(&when(&mut order, approved(approval(2, 23_000)))), ["PaymentApproved"]);
+    let placed = order.placed().unwrap();
+    assert_eq!(placed.payment().unwrap().number, 2);
+    assert!(placed.is_to_be_delivered());
 }

@@ -11,11 +11,29 @@ fn expire(at: i64) -> OrderCommand {
 }
 
 fn cancel(by: Principal) -> OrderCommand {
+    cancel_at(by, 6)
+}
+
+fn cancel_at(by: Principal, at: i64) -> OrderCommand {
     OrderCommand::CancelOrder {
         by,
         refund_id: refund_id(1),
         reason: Some(text("생각이 바뀜")),
-        at: now(6),
+        at: now(at),
+    }
+}
+
+/// A page that is opened at `at` and lives for fifteen minutes.
+fn page(attempt: u32, at: i64) -> OrderCommand {
+    let OrderCommand::RecordReady { attempt, tid, redirect, .. } = ready(attempt) else {
+        unreachable!();
+    };
+    OrderCommand::RecordReady {
+        attempt,
+        tid,
+        redirect,
+        ready_at: now(at),
+        expires_at: now(at + 15),
     }
 }
 
@@ -37,14 +55,12 @@ fn an_unpaid_order_expires_when_its_time_is_over_and_not_before() {
 #[test]
 fn expiring_ends_the_attempt_that_waits_for_the_shopper() {
     let mut order = ready_order();
-    let events = when(&mut order, expire(15));
+    let events = when(&mut order, expire(16));
     let [OrderEvent::PaymentAbandoned { reason: AbandonReason::Expired, .. }, _] = &events[..]
     else {
         panic!("{events:?}");
     };
     assert_eq!(names(&events), ["PaymentAbandoned", "OrderExpired"]);
-    // Somebody comes back to a page that outlived the order: on record, once, and no approval.
-    assert_eq!(names(&when(&mut order, returned(1, authenticated()))), ["PaymentReturned"]);
     unchanged(&order, returned(1, authenticated()));
     assert_eq!(order.status(), Some(OrderStatus::Expired));
 }
@@ -102,4 +118,81 @@ fn the_owner_and_the_shop_may_send_an_order_elsewhere() {
     unchanged(&order, move_to(KIM, "office"));
     assert_eq!(names(&when(&mut order, move_to(ADMIN, "neighbour"))), ["ReceiverChanged"]);
     assert_eq!(refused(&order, move_to(LEE, "elsewhere")), OrderRefusal::NotFound);
+}
+
+/// A shopper who asked for the page in the order's last minutes has the page's whole life.
+#[test]
+fn an_order_does_not_expire_before_the_page_that_is_open() {
+    let mut order = order_after(vec![request_payment(KIM, 14), page(1, 14)]);
+    unchanged(&order, expire(28));
+    assert_eq!(order.placed().unwrap().expires_at, now(29));
+    // Leaving the page takes none of that time away: the order may be paid again until then.
+    when(
+        &mut order,
+        OrderCommand::RecordReturn { attempt: 1, returned_as: ReturnedAs::Cancelled, at: now(20) },
+    );
+    assert_eq!(names(&order.decide(request_payment(KIM, 28)).unwrap()), ["PaymentRequested"]);
+    assert_eq!(refused(&order, request_payment(KIM, 29)), OrderRefusal::Expired);
+    assert_eq!(names(&when(&mut order, expire(29))), ["OrderExpired"]);
+}
+
+#[test]
+fn from_its_end_on_an_order_is_treated_as_expired_before_the_job_says_so() {
+    let order = ready_order();
+    assert_eq!(names(&order.decide(cancel_at(KIM, 15)).unwrap()).last(), Some(&"OrderCancelled"));
+    assert_eq!(refused(&order, cancel_at(KIM, 16)), OrderRefusal::Expired);
+    let back = OrderCommand::RecordReturn { attempt: 1, returned_as: authenticated(), at: now(16) };
+    unchanged(&order, back);
+}
+
+#[test]
+fn coming_back_to_an_order_that_is_over_records_no_token() {
+    let mut order = ready_order();
+    when(&mut order, cancel(KIM));
+    unchanged(&order, returned(1, authenticated()));
+    let mut order = ready_order();
+    when(&mut order, expire(16));
+    unchanged(&order, returned(1, authenticated()));
+}
+
+#[test]
+fn an_order_whose_only_payment_came_too_late_can_still_be_called_off() {
+    let mut order = late_then_second();
+    let events = when(&mut order, cancel(KIM));
+    assert_eq!(names(&events), ["PaymentAbandoned", "OrderCancelled"]);
+}
+
+/// The first attempt was approved after it had been given up, and went back; a second page is open.
+fn late_then_second() -> Order {
+    let mut order = approving_order();
+    for command in [
+        OrderCommand::RecordNotSent {
+            attempt: 1,
+            step: contracts::events::GatewayStep::Approve,
+            at: now(4),
+        },
+        request_payment(KIM, 5),
+        ready(2),
+        approved(approval(1, 23_000)),
+        OrderCommand::RecordRefund {
+            refund_id: contracts::RefundId::automatic(order_id(), 1),
+            aid: None,
+            amount: won(23_000),
+            refunded_at: now(6),
+            at: now(6),
+        },
+    ] {
+        when(&mut order, command);
+    }
+    order
+}
+
+#[test]
+fn an_order_shows_as_expired_from_its_end_on() {
+    let shown = |order: &Order, at| order.placed().unwrap().status_at(now(at));
+    assert_eq!(shown(&ready_order(), 15), OrderStatus::AwaitingPayment);
+    assert_eq!(shown(&ready_order(), 16), OrderStatus::Expired);
+    assert_eq!(shown(&order_after(vec![]), 15), OrderStatus::Expired);
+    assert_eq!(shown(&approving_order(), 60), OrderStatus::AwaitingPayment);
+    assert_eq!(shown(&paid_order(), 60), OrderStatus::Paid);
 }

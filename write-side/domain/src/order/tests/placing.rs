@@ -142,7 +142,7 @@ fn the_name_of_the_purchase_is_cut_on_a_character_and_keeps_its_ending() {
 fn a_second_tab_gets_the_attempt_that_is_open() {
     unchanged(&order_after(vec![request_payment(KIM, 1)]), request_payment(KIM, 2));
     unchanged(&ready_order(), request_payment(KIM, 2));
-    assert_eq!(refused(&ready_order(), request_payment(KIM, 15)), OrderRefusal::Expired);
+    assert_eq!(refused(&ready_order(), request_payment(KIM, 16)), OrderRefusal::Expired);
     assert_eq!(refused(&approving_order(), request_payment(KIM, 4)), OrderRefusal::PaymentUnderWay);
 }
 
@@ -194,4 +194,17 @@ fn an_order_whose_time_ran_out_cannot_be_paid_for() {
     let order = order_after(vec![]);
     assert!(order.decide(request_payment(KIM, 14)).is_ok());
     assert_eq!(refused(&order, request_payment(KIM, 15)), OrderRefusal::Expired);
+}
+
+/// F18: its outbox row may have died; the shopper waits for no page that will not come.
+#[test]
+fn an_attempt_that_got_no_page_in_time_gives_way_to_the_next() {
+    let mut order = order_after(vec![request_payment(KIM, 1)]);
+    unchanged(&order, request_payment(KIM, 2));
+    let events = when(&mut order, request_payment(KIM, 3));
+    assert_eq!(names(&events), ["PaymentAbandoned", "PaymentRequested"]);
+    assert_eq!(order.latest_attempt().unwrap().number, 2);
+    // The page of the first comes after all: it is not needed.
+    unchanged(&order, ready(1));
+    assert_eq!(names(&when(&mut order, ready(2))), ["PaymentReady"]);
 }

@@ -140,3 +140,65 @@ fn a_stranger_gets_nothing_back_and_the_shop_may_give() {
     assert_eq!(refused(&paid_order(), by(LEE)), OrderRefusal::NotFound);
     assert!(paid_order().decide(by(ADMIN)).is_ok());
 }
+
+/// F12: the reaction to a payment may come while a refund is pending that is refused afterwards.
+#[test]
+fn a_pending_refund_keeps_nothing_from_being_delivered_and_a_succeeded_one_does() {
+    let is_delivered = |order: &Order| order.placed().unwrap().is_to_be_delivered();
+    let mut order = paid_order();
+    when(&mut order, refund(1, 23_000));
+    assert!(is_delivered(&order), "pending");
+    let mut refused = order.clone();
+    when(&mut refused, failed(1));
+    assert!(is_delivered(&refused), "refused");
+    when(&mut order, refunded(1, 23_000));
+    assert!(!is_delivered(&order), "succeeded");
+
+    let mut in_parts = paid_order();
+    for command in [refund(1, 3_000), refund(2, 20_000), refunded(2, 20_000)] {
+        when(&mut in_parts, command);
+    }
+    assert!(is_delivered(&in_parts), "a part");
+    when(&mut in_parts, refunded(1, 3_000));
+    assert!(!is_delivered(&in_parts), "all parts");
+}
+
+/// F18: there was one flag for all refunds of an attempt, so that settling one hid the other.
+#[test]
+fn settling_one_refund_leaves_the_other_unresolved() {
+    let unknown = |number| OrderCommand::RecordRefundUnresolved {
+        refund_id: refund_id(number),
+        reason: text("timeout"),
+        at: now(6),
+    };
+    let mut order = paid_order();
+    for command in [refund(1, 3_000), refund(2, 4_000)] {
+        when(&mut order, command);
+    }
+    for number in [1, 2] {
+        assert_eq!(names(&when(&mut order, unknown(number))), ["PaymentUnresolved"], "{number}");
+    }
+    when(&mut order, refunded(1, 3_000));
+    unchanged(&order, unknown(2));
+    unchanged(&order, unknown(1));
+    assert_eq!(refused(&order, unknown(3)), OrderRefusal::NoSuchRefund);
+}
+
+/// An event that is older than the refund's id in it means the oldest pending refund.
+#[test]
+fn an_older_event_of_an_unresolved_refund_names_none() {
+    let mut order = paid_order();
+    for command in [refund(1, 3_000), refund(2, 4_000)] {
+        when(&mut order, command);
+    }
+    order.evolve(&OrderEvent::PaymentUnresolved {
+        attempt: 1,
+        step: contracts::events::GatewayStep::Cancel,
+        reason: text("timeout"),
+        unresolved_at: now(6),
+        refund_id: None,
+    });
+    let flags: Vec<bool> =
+        order.placed().unwrap().refunds.iter().map(|refund| refund.is_unresolved).collect();
+    assert_eq!(flags, [true, false]);
+}

@@ -61,7 +61,7 @@ fn meaning(refusal: &ApiError) -> NoAnswer {
         ErrorClass::UserAction | ErrorClass::RegisterAgain | ErrorClass::NotAuthenticated => {
             DeclineClass::Hard
         }
-        // A wrong token is what a shopper who tampers with the way back brings.
+        // A wrong token comes from a way back that was cut or tampered with.
         ErrorClass::Bug if refusal.code == ErrorCode::PG_TOKEN => DeclineClass::Hard,
         ErrorClass::Expired => DeclineClass::Expired,
         ErrorClass::ContractLimit | ErrorClass::Merchant | ErrorClass::Bug => {
@@ -71,7 +71,8 @@ fn meaning(refusal: &ApiError) -> NoAnswer {
     let Ok(code) = Text::parse(&code) else {
         return NoAnswer::Unknown(Doubt::Lost("unknown.unreadable".to_owned()));
     };
-    NoAnswer::Declined(Decline { class, code, text: refusal.message.clone() })
+    let is_of_token = refusal.code == ErrorCode::PG_TOKEN;
+    NoAnswer::Declined(Decline { class, code, text: refusal.message.clone(), is_of_token })
 }
 
 /// `-780/LACK_BALANCE`, or `-701` alone; cut to what an event takes.

@@ -123,7 +123,7 @@ fn unanswered_look_ups_go_on_for_a_day_however_many_they_are() {
 fn an_unknown_outcome_is_ended_by_no_later_call() {
     let decline = || {
         let code = Text::parse("-723").unwrap();
-        Decline { class: DeclineClass::Expired, code, text: String::new() }
+        Decline { class: DeclineClass::Expired, code, text: String::new(), is_of_token: false }
     };
     let reasons = [
         NotSent::BreakerOpen { retry_after: Duration::from_secs(9) },
@@ -259,4 +259,17 @@ fn pauses_grow_and_are_bounded() {
         assert!(policy.pause_min <= pause && pause <= policy.pause_max * 2, "{number}: {pause:?}");
     }
     assert!(policy.pause(1) < policy.pause(5));
+}
+
+/// A refused token leaves the attempt open for another return, unless an earlier call is unknown: that
+/// one may have been carried out.
+#[test]
+fn a_refused_token_ends_nothing_and_settles_nothing_unknown() {
+    let refused = || {
+        let (code, text) = (Text::parse("-708").unwrap(), String::new());
+        Outcome::Declined(Decline { class: DeclineClass::Hard, code, text, is_of_token: true })
+    };
+    assert_eq!(settlement(policy().after_approve(refused(), on_try(1))), "token_refused");
+    let at = unknown(Duration::from_secs(1));
+    assert_eq!(settlement(policy().after_approve(refused(), at)), "look up");
 }
