@@ -41,7 +41,8 @@ pub struct WorkerConfig {
     /// `WORKER_OPS_LISTEN`: where operators find health and metrics; `127.0.0.1:9083` when unset.
     pub ops_listen: SocketAddr,
     /// `WORKER_DATABASE_CONNECTIONS`: most connections of relay, reactions and schedule together,
-    /// 4 to 100; 8 when unset. The event store has its own.
+    /// 6 to 100; 8 when unset. A fold holds one and reads the log through another: with no more than
+    /// there are folds, which are four, each would wait for the others. The event store has its own.
     pub database_connections_max: usize,
     /// `KAKAOPAY_BASE_URL`: scheme, host and port of KakaoPay's API.
     pub kakaopay_base_url: Url,
@@ -134,7 +135,7 @@ impl WorkerConfig {
             database_url: settings.secret("DATABASE_URL")?,
             ops_listen: settings
                 .parsed("WORKER_OPS_LISTEN", SocketAddr::from((Ipv4Addr::LOCALHOST, 9083)))?,
-            database_connections_max: settings.number("WORKER_DATABASE_CONNECTIONS", 8, 4..=100)?,
+            database_connections_max: settings.number("WORKER_DATABASE_CONNECTIONS", 8, 6..=100)?,
             kakaopay_base_url: base_url.trim().parse().map_err(|_malformed| {
                 ConfigError::invalid("KAKAOPAY_BASE_URL", "expected a web address")
             })?,
