@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use service_kit::clock::ClockSettings;
 use service_kit::config::{ConfigError, Secret, Settings};
 use service_kit::pools::{PoolError, PoolSettings, postgres_tuned};
 use service_kit::telemetry::LogFormat;
@@ -38,6 +39,9 @@ pub struct ProjectorConfig {
     pub database_connections_max: usize,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `CLOCK_FILE`: holds seconds by which the clock is ahead; refused without
+    /// `DEVELOPMENT_CLOCK=1`.
+    pub clock: ClockSettings,
 }
 
 impl ProjectorConfig {
@@ -67,6 +71,7 @@ impl ProjectorConfig {
                 3..=100,
             )?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            clock: ClockSettings::load(&settings)?,
         })
     }
 

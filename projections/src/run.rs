@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use event_feed::{Watcher, WatcherOptions};
-use service_kit::clock::{SharedClock, SystemClock};
+use service_kit::clock::SharedClock;
 use service_kit::http::{Health, ops_routes, serve};
 use service_kit::shutdown::{Shutdown, ShutdownTrigger};
 use service_kit::{pools, telemetry};
@@ -46,7 +46,8 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]: settings that cannot be used, or an address that is taken.
 pub async fn run(config: ProjectorConfig, shutdown: Shutdown) -> Result<(), RunError> {
-    run_with(config, SystemClock::shared(), Positions::new(), shutdown).await
+    let clock = config.clock.clock();
+    run_with(config, clock, Positions::new(), shutdown).await
 }
 
 /// As [`run`], with a clock and the positions to keep current for others in this process.

@@ -3,6 +3,8 @@
 //! With [`ManualClock`] a test decides when time passes, so none has to sleep; a pause of an hour
 //! ends in the instant in which the test says that an hour is over.
 
+mod offset;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
+
+pub use self::offset::{ClockSettings, OffsetClock};
 
 /// A future on the heap, so that [`Clock`] can be used as a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

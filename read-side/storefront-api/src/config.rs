@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use service_kit::clock::ClockSettings;
 use service_kit::config::{ConfigError, Secret, Settings};
 use service_kit::telemetry::LogFormat;
 
@@ -32,6 +33,9 @@ pub struct StorefrontConfig {
     pub cache: Switch,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `CLOCK_FILE`: holds seconds by which the clock is ahead; refused without
+    /// `DEVELOPMENT_CLOCK=1`.
+    pub clock: ClockSettings,
 }
 
 impl StorefrontConfig {
@@ -56,6 +60,7 @@ impl StorefrontConfig {
             )?,
             cache: settings.parsed("STOREFRONT_CACHE", Switch::On)?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            clock: ClockSettings::load(&settings)?,
         })
     }
 }

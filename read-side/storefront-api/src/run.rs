@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, Route};
-use service_kit::clock::{BoxFuture, SharedClock, SystemClock};
+use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
 use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, standard};
 use service_kit::pools::{PoolError, PoolSettings};
@@ -100,7 +100,7 @@ pub async fn run_on(
 ) -> Result<(), StorefrontError> {
     tracing::info!(?config, "storefront-api starts");
     let Assembled { api, ops, background } =
-        assemble(&config, SystemClock::shared(), shutdown.clone())?;
+        assemble(&config, config.clock.clock(), shutdown.clone())?;
     let background = async {
         background.await;
         Ok(())

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use service_kit::clock::ClockSettings;
 use service_kit::config::{ConfigError, Secret, Settings};
 use service_kit::telemetry::LogFormat;
 use url::Url;
@@ -73,6 +74,9 @@ pub struct CheckoutConfig {
     pub feed_watcher: FeedWatcher,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `CLOCK_FILE`: holds seconds by which the clock is ahead; refused without
+    /// `DEVELOPMENT_CLOCK=1`.
+    pub clock: ClockSettings,
 }
 
 /// Who computes the position up to which the log is settled.
@@ -151,6 +155,7 @@ impl CheckoutConfig {
             )?),
             feed_watcher: settings.parsed("FEED_WATCHER", FeedWatcher::Follow)?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            clock: ClockSettings::load(&settings)?,
         })
     }
 }

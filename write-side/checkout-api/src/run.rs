@@ -13,7 +13,7 @@ use poem::endpoint::BoxEndpoint;
 use poem::http::HeaderValue;
 use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService};
-use service_kit::clock::{BoxFuture, SharedClock, SystemClock};
+use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
 use service_kit::digest::Pepper;
 use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, standard};
@@ -116,7 +116,7 @@ pub async fn run_on(
 ) -> Result<(), RunError> {
     tracing::info!(?config, "checkout-api starts");
     let Assembled { api, admin, ops, background } =
-        assemble(&config, SystemClock::shared(), shutdown.clone()).await?;
+        assemble(&config, config.clock.clock(), shutdown.clone()).await?;
     let background = async {
         background.await;
         Ok(())

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use service_kit::clock::ClockSettings;
 use service_kit::config::{ConfigError, Secret, Settings};
 use service_kit::telemetry::LogFormat;
 use url::Url;
@@ -72,6 +73,9 @@ pub struct WorkerConfig {
     pub lease: Duration,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `CLOCK_FILE`: holds seconds by which the clock is ahead; refused without
+    /// `DEVELOPMENT_CLOCK=1`.
+    pub clock: ClockSettings,
 }
 
 /// Time-outs and limits of the calls to the gateway.
@@ -147,6 +151,7 @@ impl WorkerConfig {
             retries: RetryPolicy::default(),
             lease: millis(&settings, "RELAY_LEASE_MS", Duration::from_secs(10))?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            clock: ClockSettings::load(&settings)?,
         };
         config.check()?;
         Ok(config)

@@ -12,7 +12,7 @@ use domain::subscription::Subscription;
 use event_feed::{FollowOptions, SafePosition};
 use event_store::{Executor, ExecutorOptions, PgEventStore, StoreError, StoreSizes};
 use kakaopay::{Cid, CidSecret, Client, ClientConfig, Merchant, SecretKey};
-use service_kit::clock::{SharedClock, SystemClock};
+use service_kit::clock::SharedClock;
 use service_kit::config::{ConfigError, Secret};
 use service_kit::digest::Pepper;
 use service_kit::http::{Health, ServeError, ops_routes, serve};
@@ -91,7 +91,7 @@ pub enum WorkerError {
     Serve(#[from] ServeError),
     /// The cron table cannot be run.
     #[error("run the schedule")]
-    Schedule(#[from] tokio_cron_scheduler::JobSchedulerError),
+    Schedule(#[from] croner::errors::CronError),
 }
 
 /// Binds the operators' address and works until `shutdown`.
@@ -121,7 +121,7 @@ pub async fn run_on(
     config.check()?;
     metrics::describe();
     let recorder = telemetry::metrics();
-    let clock: SharedClock = SystemClock::shared();
+    let clock = config.clock.clock();
     let settings =
         PoolSettings { size_max: config.database_connections_max, ..PoolSettings::named(SERVICE) };
     let pool = pools::postgres_tuned(&config.database_url, &settings, QUEUE_PLANS)?;
@@ -181,7 +181,7 @@ pub async fn run_on(
 /// # Errors
 /// A setting cannot be used.
 pub fn reconciler(config: &WorkerConfig, shutdown: Shutdown) -> Result<Reconciler, WorkerError> {
-    let clock: SharedClock = SystemClock::shared();
+    let clock = config.clock.clock();
     let settings =
         PoolSettings { size_max: RECONCILE_CONNECTIONS, ..PoolSettings::named("worker-reconcile") };
     let pool = pools::postgres(&config.database_url, &settings)?;

@@ -4,21 +4,22 @@
 //! remove what nobody needs any more; so a job that runs twice, or on two machines, does no harm.
 //! Every job works in batches and stops between two of them when the process ends.
 
+mod cron;
+
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::{Actor, Metadata, OrderId};
+use croner::errors::CronError;
 use deadpool_postgres::Pool;
 use domain::order::{Order, OrderCommand, OrderStatus};
 use event_store::{CommandContext, Executor, PgEventStore};
 use service_kit::clock::SharedClock;
 use service_kit::shutdown::Shutdown;
-use tokio::sync::Mutex;
-use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use uuid::Uuid;
 
+use self::cron::Table;
 use crate::metrics;
 use crate::reconcile::{Reconciler, Span};
 use crate::relay::with_causes;
@@ -202,30 +203,23 @@ const fn is_over(status: OrderStatus) -> bool {
 ///
 /// # Errors
 /// The table cannot be read, which only a wrong line in this file causes.
-pub async fn run(
-    jobs: Jobs,
-    reconciler: Reconciler,
-    shutdown: Shutdown,
-) -> Result<(), JobSchedulerError> {
-    let mut scheduler = JobScheduler::new().await?;
+pub async fn run(jobs: Jobs, reconciler: Reconciler, shutdown: Shutdown) -> Result<(), CronError> {
+    let mut table = Table::new(Arc::clone(&jobs.clock));
     let expiring = jobs.clone();
-    add(&scheduler, "expire_orders", EXPIRE_ORDERS, move || {
+    table.add("expire_orders", EXPIRE_ORDERS, move || {
         let jobs = expiring.clone();
         async move { jobs.expire_orders().await }
-    })
-    .await?;
-    add(&scheduler, "clean_up", CLEAN_UP, move || {
+    })?;
+    table.add("clean_up", CLEAN_UP, move || {
         let jobs = jobs.clone();
         async move { jobs.clean_up().await }
-    })
-    .await?;
+    })?;
     let looking_up = reconciler.clone();
-    add(&scheduler, "look_up_pending", LOOK_UP_PENDING, move || {
+    table.add("look_up_pending", LOOK_UP_PENDING, move || {
         let reconciler = looking_up.clone();
         async move { reconciler.look_up_pending().await.map_err(JobError::new) }
-    })
-    .await?;
-    add(&scheduler, "compare_sample", COMPARE_SAMPLE, move || {
+    })?;
+    table.add("compare_sample", COMPARE_SAMPLE, move || {
         let reconciler = reconciler.clone();
         async move {
             let to = reconciler.clock.now();
@@ -233,58 +227,8 @@ pub async fn run(
             let compared = reconciler.compare_sample(span, SAMPLE_MAX).await;
             compared.map(|summary| summary.total()).map_err(JobError::new)
         }
-    })
-    .await?;
-    scheduler.start().await?;
-    shutdown.requested().await;
-    scheduler.shutdown().await?;
+    })?;
+    table.run(shutdown).await;
     tracing::info!("schedule stopped");
     Ok(())
-}
-
-/// Adds one line. A run that takes longer than its period lets the next one pass.
-async fn add<F, R>(
-    scheduler: &JobScheduler,
-    name: &'static str,
-    when: &'static str,
-    work: F,
-) -> Result<(), JobSchedulerError>
-where
-    F: Fn() -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = Result<u64, JobError>> + Send + 'static,
-{
-    let running = Arc::new(Mutex::new(()));
-    let job = Job::new_async(when, move |_id, _scheduler| {
-        let (running, work) = (Arc::clone(&running), work.clone());
-        Box::pin(async move {
-            let Ok(_alone) = running.try_lock() else {
-                tracing::warn!(job = name, "still running; this time passes");
-                return;
-            };
-            run_once(name, work()).await;
-        })
-    })?;
-    scheduler.add(job).await?;
-    Ok(())
-}
-
-async fn run_once(name: &'static str, work: impl Future<Output = Result<u64, JobError>>) {
-    // No job may hold the table up for ever.
-    const JOB_WAIT_MAX: Duration = Duration::from_mins(10);
-    match tokio::time::timeout(JOB_WAIT_MAX, work).await {
-        Ok(Ok(count)) => {
-            metrics::schedule_run(name, "done");
-            if 0 < count {
-                tracing::info!(job = name, count, "job done");
-            }
-        }
-        Ok(Err(error)) => {
-            metrics::schedule_run(name, "failed");
-            tracing::warn!(job = name, error = with_causes(&error), "job failed; it runs again");
-        }
-        Err(_elapsed) => {
-            metrics::schedule_run(name, "failed");
-            tracing::warn!(job = name, "job took too long; it runs again");
-        }
-    }
 }
