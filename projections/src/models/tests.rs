@@ -326,6 +326,7 @@ fn ready(attempt: u32, expires_at: DateTime<Utc>) -> OrderEvent {
         redirect: RedirectUrls { pc: url(), mobile: url(), app: url() },
         ready_at: noon(),
         expires_at,
+        cid: None,
     }
 }
 

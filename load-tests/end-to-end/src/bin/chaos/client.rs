@@ -15,8 +15,8 @@ use crate::Failure;
 
 /// Longest wait for one answer; longer than the payment handler's.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(12);
-/// Longest time one request is repeated: a shop that is away for longer is a finding.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Longest time one request is repeated; longer than the longest outage of a run (3 min).
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Pause before a repetition; grows to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(60);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -45,6 +45,13 @@ pub(crate) struct Asked<'a> {
     pub(crate) key: Option<&'a str>,
     /// JSON.
     pub(crate) body: Option<&'a Value>,
+}
+
+impl<'a> Asked<'a> {
+    /// A POST without token and key.
+    pub(crate) fn post(url: &'a str, body: &'a Value) -> Self {
+        Self { method: Method::POST, url, token: None, key: None, body: Some(body) }
+    }
 }
 
 /// One answer.

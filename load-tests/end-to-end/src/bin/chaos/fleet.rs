@@ -1,4 +1,4 @@
-//! The four processes: started, killed with signal 9, started again at once.
+//! The processes: started, killed with signal 9, started again at once.
 //!
 //! What each writes, in all its lives, goes into one file, so that the leak check reads everything.
 //! A process that ends without having been killed is started again and counted: that is a finding.
@@ -20,6 +20,9 @@ use crate::{Failure, ROLE};
 
 /// How often it is looked whether a process ended by itself.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// Variables of one process that win over those that all of them are given.
+pub(crate) type Own = (Role, &'static str, String);
+
 /// Pause before a process that ended by itself is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(300);
 
@@ -27,6 +30,7 @@ const RESTART_PAUSE: Duration = Duration::from_millis(300);
 pub(crate) struct Fleet {
     program: PathBuf,
     settings: Vec<(String, String)>,
+    own: Vec<Own>,
     logs: PathBuf,
     members: HashMap<Role, Mutex<Child>>,
     deaths: AtomicU64,
@@ -34,11 +38,16 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Starts all four with the same settings; their output goes to files in `logs`.
-    pub(crate) fn start(settings: Vec<(String, String)>, logs: &Path) -> Result<Self, Failure> {
+    /// Starts all with the same settings but for `own`; their output goes to files in `logs`.
+    pub(crate) fn start(
+        settings: Vec<(String, String)>,
+        own: Vec<Own>,
+        logs: &Path,
+    ) -> Result<Self, Failure> {
         let mut fleet = Self {
             program: std::env::current_exe()?,
             settings,
+            own,
             logs: logs.to_owned(),
             members: HashMap::new(),
             deaths: AtomicU64::new(0),
@@ -61,6 +70,18 @@ impl Fleet {
         drop(child.kill().await);
         *child = self.spawn(role)?;
         Ok(())
+    }
+
+    /// Lets a process stand still, with all it holds, and go on after `pause`.
+    pub(crate) async fn freeze(&self, role: Role, pause: Duration) -> Result<(), Failure> {
+        let Some(member) = self.members.get(&role) else {
+            return Ok(());
+        };
+        // Locked meanwhile, so that no signal meets another process under the same number.
+        let child = member.lock().await;
+        signal(&child, "STOP").await?;
+        self.clock.sleep(pause).await;
+        signal(&child, "CONT").await
     }
 
     /// Starts again whatever ends by itself, for as long as it is polled.
@@ -100,6 +121,7 @@ impl Fleet {
             .args([ROLE, role.name()])
             .env_clear()
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .envs(self.own.iter().filter(|own| own.0 == role).map(|own| (own.1, &own.2)))
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -107,4 +129,15 @@ impl Fleet {
             .spawn()?;
         Ok(child)
     }
+}
+
+/// Sent by the shell, since doing it ourselves needs unsafe code.
+async fn signal(child: &Child, name: &str) -> Result<(), Failure> {
+    let Some(pid) = child.id() else {
+        return Ok(());
+    };
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"kill -s "$1" "$2""#, "sh", name, &pid.to_string()]);
+    shell.stderr(Stdio::null()).status().await?;
+    Ok(())
 }

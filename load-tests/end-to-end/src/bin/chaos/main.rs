@@ -2,27 +2,34 @@
 //! books against the gateway's, won by won, and every read model against a replay of the log.
 //!
 //! The processes are the real ones: this program executes itself once per role, so that `kill -9`
-//! hits worker, command API, storefront and projector each in a process of its own, on a private
-//! PostgreSQL and Redis. The simulated KakaoPay lives in the parent: nothing is ever killed that
+//! hits two workers, command API, storefront and projector each in a process of its own, on a
+//! private PostgreSQL and Redis. The simulated KakaoPay lives in the parent: nothing is ever killed that
 //! knows what was really charged.
 //!
 //! One seed draws everything that is drawn: who orders what, which request is followed by which
 //! kill, and which call of which operation goes wrong how ([`schedule`]). What stays to chance is
 //! the order in which things happen at once. The last line of standard output is the verdict as
-//! JSON; the exit code is 0 only when nothing was lost, doubled, unresolved, different or leaked.
+//! JSON; the exit code is 0 only when nothing was lost, doubled, promised in vain, unresolved, different or leaked, and enough
+//! was paid.
 
 mod audit;
 mod books;
+mod catalogue;
 mod client;
+mod clock;
 mod demolition;
 mod fleet;
+mod intents;
 mod leaks;
+mod paying;
 mod quiet;
 mod role;
 mod run;
 mod schedule;
+mod settle;
 mod shopper;
 mod verdict;
+mod wiretap;
 mod world;
 
 use std::path::PathBuf;
@@ -31,6 +38,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::role::Role;
+use crate::schedule::Outages;
 
 /// Whatever ends a run; the causes say where.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -58,6 +66,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) faults: Option<PathBuf>,
 
+    /// Outages of PostgreSQL, Redis and the gateway; short for 300 orders and more when left out.
+    #[arg(long, value_enum)]
+    pub(crate) outages: Option<Outages>,
+
     /// Shoppers at once.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) shoppers: u32,
@@ -81,6 +93,17 @@ pub(crate) struct Arguments {
     /// Prints the verdict alone, without progress.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Orders from which on a run has outages by itself.
+const ORDERS_WITH_OUTAGES: u32 = 300;
+
+impl Arguments {
+    /// The outages of the run.
+    pub(crate) fn outages(&self) -> Outages {
+        let is_long = ORDERS_WITH_OUTAGES <= self.orders;
+        self.outages.unwrap_or(if is_long { Outages::Short } else { Outages::None })
+    }
 }
 
 fn main() -> ExitCode {

@@ -47,6 +47,11 @@ pub(crate) async fn wait(world: &World, wait_max: Duration) -> Result<(bool, Sta
     }
 }
 
+/// Whether nothing moves at this moment.
+pub(crate) async fn is_quiet(world: &World) -> Result<bool, Failure> {
+    Ok(look(world).await?.is_quiet())
+}
+
 async fn look(world: &World) -> Result<Standing, Failure> {
     let row = world.connect().await?.query_one(include_str!("sql/standing.sql"), &[]).await?;
     Ok(Standing {

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use checkout_api::CheckoutConfig;
 use processes::WorkerConfig;
 use projections::ProjectorConfig;
+use serde::Serialize;
 use service_kit::config::environment;
 use service_kit::shutdown;
 use service_kit::telemetry::{self, FILTER_DEFAULT, LogFormat};
@@ -21,10 +22,12 @@ use crate::Failure;
 pub(crate) const LOG_FILTER: &str = "CHAOS_LOG_FILTER";
 
 /// Which process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub(crate) enum Role {
     /// Outbox relay, reactions, schedule.
     Worker,
+    /// The same once more: leases and fences matter between the two.
+    SecondWorker,
     /// The command API.
     Checkout,
     /// The query API.
@@ -35,13 +38,14 @@ pub(crate) enum Role {
 
 impl Role {
     /// All of them, in the order in which they are started.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Projector, Self::Worker, Self::Checkout, Self::Storefront];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Projector, Self::Worker, Self::SecondWorker, Self::Checkout, Self::Storefront];
 
     /// Its name: argument, log file and label.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",
+            Self::SecondWorker => "worker-2",
             Self::Checkout => "checkout-api",
             Self::Storefront => "storefront-api",
             Self::Projector => "projector",
@@ -49,7 +53,7 @@ impl Role {
     }
 }
 
-/// None of the four.
+/// None of them.
 #[derive(Debug)]
 pub(crate) struct NoRole;
 
@@ -79,7 +83,9 @@ pub(crate) fn play(role: Role) -> ExitCode {
 async fn work(role: Role) -> Result<(), Failure> {
     let shutdown = shutdown::on_signals()?;
     match role {
-        Role::Worker => processes::run(WorkerConfig::load(environment())?, shutdown).await?,
+        Role::Worker | Role::SecondWorker => {
+            processes::run(WorkerConfig::load(environment())?, shutdown).await?;
+        }
         Role::Checkout => checkout_api::run(CheckoutConfig::load(environment())?, shutdown).await?,
         Role::Storefront => {
             storefront_api::run(StorefrontConfig::load(environment())?, shutdown).await?;

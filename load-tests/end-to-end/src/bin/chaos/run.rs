@@ -13,22 +13,25 @@ use tokio::task::JoinSet;
 use crate::client::Browser;
 use crate::demolition::Demolition;
 use crate::leaks::Planted;
-use crate::schedule::{PlannedOrder, Schedule, default_mix};
+use crate::schedule::{Draw, PlannedOrder, Schedule};
 use crate::shopper::Street;
 use crate::verdict::Verdict;
 use crate::world::World;
-use crate::{Arguments, Failure, audit, quiet};
+use crate::{Arguments, Failure, audit, settle};
 
 /// How often progress is told.
 const PROGRESS_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs; whether all is well.
 pub(crate) async fn run(arguments: &Arguments) -> Result<bool, Failure> {
-    let mix = match &arguments.faults {
-        Some(path) => read_faults(path)?,
-        None => default_mix(),
-    };
-    let schedule = Schedule::draw(arguments.seed, arguments.orders, arguments.kills, &mix);
+    let script = arguments.faults.as_deref().map(read_faults).transpose()?;
+    let schedule = Schedule::draw(&Draw {
+        seed: arguments.seed,
+        orders: arguments.orders,
+        kills: arguments.kills,
+        outages: arguments.outages(),
+        script: script.as_ref(),
+    });
     if arguments.plan {
         say(&serde_json::to_string_pretty(&schedule)?);
         return Ok(true);
@@ -41,27 +44,21 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<bool, Failure> {
         Verdict { seed: arguments.seed, schedule: schedule.fingerprint(), ..Verdict::default() };
 
     let watching = tokio::spawn(Arc::clone(&world.fleet).watch());
-    let demolition = Demolition::begin(&world, &schedule.kills, &street.steps);
+    let demolition = Demolition::begin(&world, &schedule.blows, &street.steps);
     let telling =
         tokio::spawn(tell_progress(Arc::clone(&street), schedule.clone(), arguments.json));
     let shopping = Instant::now();
     shop(&street, &schedule, arguments.shoppers).await?;
     verdict.shopping_seconds = shopping.elapsed().as_secs();
     verdict.killed = demolition.finish().await?;
-    verdict.kills = verdict.killed.values().sum();
+    verdict.kills = schedule.blows.iter().filter(|blow| blow.what.is_kill()).count() as u64;
     telling.abort();
 
-    let waiting = Instant::now();
-    let (is_quiet, standing) =
-        quiet::wait(&world, Duration::from_secs(arguments.quiet_seconds)).await?;
-    verdict.quiet = is_quiet;
-    verdict.quiet_seconds = waiting.elapsed().as_secs();
-    if !is_quiet {
-        verdict.tell(format!("never quiet: {standing:?}"));
-    }
+    let wait_max = Duration::from_secs(arguments.quiet_seconds);
+    settle::settle(&world, wait_max, &mut verdict).await?;
     {
         let told = std::mem::take(&mut *street.told.lock().unwrap_or_else(PoisonError::into_inner));
-        audit::audit(&world, &told, &mut verdict).await?;
+        audit::audit(&world, &told, &schedule.orders, &mut verdict).await?;
     }
     watching.abort();
     verdict.deaths = world.fleet.deaths();

@@ -7,6 +7,9 @@ use serde::Serialize;
 /// Findings told in words; all are counted.
 pub(crate) const FINDINGS_SHOWN_MAX: usize = 40;
 
+/// Hundredths of the orders that are to be paid that must be, or the run proves nothing.
+pub(crate) const PAID_PERCENT_LEAST: u64 = 80;
+
 /// The last line.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Verdict {
@@ -20,10 +23,12 @@ pub(crate) struct Verdict {
     pub(crate) lost: u64,
     /// Orders placed, charged or given back more than once for one intention.
     pub(crate) doubled: u64,
+    /// What a shopper was promised and what left no event.
+    pub(crate) broken_promises: u64,
     /// Payments, refunds and outbox rows of which nobody knows the end.
     pub(crate) unresolved: u64,
-    /// Rows of read models that differ from a replay, and carts and subscriptions that don't follow
-    /// from the orders.
+    /// Rows of read models and tables that differ from a fold of the log, carts and subscriptions
+    /// that don't follow from the orders, recurring keys that are not the issued ones.
     pub(crate) differences: u64,
     /// Places in logs where something planted stands.
     pub(crate) leaks: u64,
@@ -31,15 +36,37 @@ pub(crate) struct Verdict {
     pub(crate) troubles: u64,
     /// Processes that ended although nobody had killed them.
     pub(crate) deaths: u64,
+    /// Orders whose shoppers meant to pay and kept at it.
+    pub(crate) planned_to_pay: u64,
+    /// How many of them are paid; at least [`PAID_PERCENT_LEAST`] of a hundred.
+    pub(crate) planned_paid: u64,
     /// Whether everything came to rest in the time allowed.
     pub(crate) quiet: bool,
     /// What seed, and the fingerprint of what it drew.
     pub(crate) seed: u64,
     /// The same for the same kills, faults and orders.
     pub(crate) schedule: String,
+    /// Requests in the intent ledger.
+    pub(crate) intents: u64,
+    /// How many of them were acknowledged.
+    pub(crate) acknowledged: u64,
+    /// Recurring keys that the gateway issued.
+    pub(crate) keys: u64,
+    /// How many of them never reached the shop.
+    pub(crate) keys_missing: u64,
+    /// Subscriptions opened.
+    pub(crate) subscriptions: u64,
+    /// How many of them ended.
+    pub(crate) subscriptions_ended: u64,
+    /// Nightly comparisons that ran.
+    pub(crate) nights: u64,
+    /// Dead rows that were taken up again at the end.
+    pub(crate) retried_by_operator: u64,
+    /// Refusals of the gateway to refunds.
+    pub(crate) cancels_refused: u64,
     /// Processes killed.
     pub(crate) kills: u64,
-    /// Whom, how often.
+    /// What happened how often: kills, freezes, outages, jumps of the clock.
     pub(crate) killed: BTreeMap<&'static str, u64>,
     /// Calls to the gateway that a fault hit, latency aside.
     pub(crate) faults_fired: u64,
@@ -90,12 +117,19 @@ impl Verdict {
     pub(crate) const fn is_well(&self) -> bool {
         self.lost == 0
             && self.doubled == 0
+            && self.broken_promises == 0
             && self.unresolved == 0
             && self.differences == 0
             && self.leaks == 0
             && self.troubles == 0
             && self.deaths == 0
             && self.quiet
+            && self.is_paid_enough()
+    }
+
+    /// Whether enough of the orders that were to be paid are.
+    pub(crate) const fn is_paid_enough(&self) -> bool {
+        self.planned_to_pay * PAID_PERCENT_LEAST <= self.planned_paid * 100
     }
 
     /// Notes a finding in words; its count is the caller's.

@@ -1,25 +1,26 @@
 //! Everything around the processes: PostgreSQL, Redis, the simulated KakaoPay, settings, items.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex};
+use std::time::Instant;
 
-use contracts::events::ItemDetails;
-use contracts::{Actor, Category, DiscountRate, ItemId, Metadata, ReportNo, Text, Won};
-use domain::item::{Item, ItemCommand, ItemTerms};
-use event_store::{CommandContext, Executor, ExecutorOptions, PgEventStore, StoreSizes};
+use deadpool_postgres::Pool;
 use kakaopay_sim::{SimConfig, SimHandle, Simulator};
 use projections::ProjectorConfig;
 use service_kit::config::Secret;
 use service_kit::pools::{self, PoolSettings};
+use service_kit::vault::{MasterKey, Vault};
 use tempfile::TempDir;
-use testkit::{Durability, PrivatePostgres, PrivateRedis, free_port};
+use testkit::{ChaosProxy, Durability, PrivatePostgres, PrivateRedis, free_port};
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls};
 
-use crate::fleet::Fleet;
-use crate::role::LOG_FILTER;
-use crate::schedule::ITEMS;
+use crate::catalogue::{OnSale, register_items};
+use crate::clock::RunClock;
+use crate::fleet::{Fleet, Own};
+use crate::role::{LOG_FILTER, Role};
+use crate::schedule::Dependency;
+use crate::wiretap::Wiretap;
 use crate::{Arguments, Failure};
 
 /// What may never be written down, and is searched for afterwards.
@@ -41,6 +42,22 @@ const SHORTENED: [(&str, &str); 5] = [
     ("LOGIN_ADDRESS_TRIES", "1000000"),
 ];
 
+/// A moment at which what a process held in memory may be gone for good, or could not be stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Interruption {
+    /// A worker ended at this moment.
+    WorkerKilled(Instant),
+    /// The database was unavailable between these two.
+    DatabaseAway(Instant, Instant),
+}
+
+/// Between the processes and what they depend on.
+struct Proxies {
+    postgres: Mutex<ChaosProxy>,
+    redis: Mutex<ChaosProxy>,
+    gateway: Mutex<ChaosProxy>,
+}
+
 /// The surroundings of one run.
 pub(crate) struct World {
     /// The database; locked while it is being restarted.
@@ -54,11 +71,20 @@ pub(crate) struct World {
     /// Where shoppers look.
     pub(crate) storefront: String,
     /// What is on sale.
-    pub(crate) items: Vec<ItemId>,
+    pub(crate) items: Vec<OnSale>,
     /// Where the log lies.
     pub(crate) database_url: String,
     /// Where the processes' output lies.
     pub(crate) logs: PathBuf,
+    /// The clock of the processes, the simulator and the rows.
+    pub(crate) clock: RunClock,
+    /// Reads along what the gateway answers the workers.
+    pub(crate) wiretap: Wiretap,
+    /// When a worker was killed, or a database with what its clients held.
+    pub(crate) interruptions: StdMutex<Vec<Interruption>>,
+    /// The operators' addresses of the workers.
+    pub(crate) workers: [String; 2],
+    proxies: Proxies,
     settings: Vec<(String, String)>,
     redis: PrivateRedis,
     /// Removed with this value, unless the run's folder is kept.
@@ -84,7 +110,14 @@ impl World {
         };
         let kakaopay = Simulator::start(config).await?;
         let (checkout, storefront) = (free_port(), free_port());
-        let mut settings = settings(&database_url, &redis.url(), kakaopay.base_url());
+        let (postgres_proxy, database_through) = ChaosProxy::before(&database_url).await;
+        let (redis_proxy, redis_through) = ChaosProxy::before(&redis.url()).await;
+        let gateway_proxy = ChaosProxy::start(kakaopay.address()).await;
+        let wiretap = Wiretap::start(gateway_proxy.address()).await?;
+        let clock = RunClock::in_folder(&path);
+        let workers = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+        let mut settings = settings(&database_through, &redis_through, &wiretap.url());
+        settings.extend(clock.settings());
         let listen = |port: u16| format!("127.0.0.1:{port}");
         for (name, port) in [
             ("CHECKOUT_LISTEN", checkout),
@@ -92,7 +125,6 @@ impl World {
             ("CHECKOUT_OPS_LISTEN", free_port()),
             ("STOREFRONT_LISTEN", storefront),
             ("STOREFRONT_OPS_LISTEN", free_port()),
-            ("WORKER_OPS_LISTEN", free_port()),
         ] {
             settings.push((name.to_owned(), listen(port)));
         }
@@ -103,7 +135,7 @@ impl World {
         }
         lay_read_models(&database_url).await?;
         let items = register_items(&database_url).await?;
-        let fleet = Arc::new(Fleet::start(settings.clone(), &logs)?);
+        let fleet = Arc::new(Fleet::start(settings.clone(), own_addresses(&workers), &logs)?);
         Ok(Self {
             postgres: Mutex::new(postgres),
             kakaopay,
@@ -113,6 +145,15 @@ impl World {
             items,
             database_url,
             logs,
+            clock,
+            wiretap,
+            interruptions: StdMutex::default(),
+            workers,
+            proxies: Proxies {
+                postgres: Mutex::new(postgres_proxy),
+                redis: Mutex::new(redis_proxy),
+                gateway: Mutex::new(gateway_proxy),
+            },
             settings,
             redis,
             _folder: folder,
@@ -126,9 +167,46 @@ impl World {
         Ok(client)
     }
 
+    /// Makes a dependency unavailable, or available again. The database and Redis hang: their
+    /// clients notice by their own time-outs alone. Calls to the gateway are refused.
+    pub(crate) async fn reach(&self, what: Dependency, is_reachable: bool) {
+        let proxy = match what {
+            Dependency::Postgres => &self.proxies.postgres,
+            Dependency::Redis => &self.proxies.redis,
+            Dependency::Gateway => &self.proxies.gateway,
+        };
+        let mut proxy = proxy.lock().await;
+        match (what, is_reachable) {
+            (_, true) => proxy.pass().await,
+            (Dependency::Gateway, false) => proxy.refuse().await,
+            (Dependency::Postgres | Dependency::Redis, false) => proxy.hang().await,
+        }
+    }
+
+    /// What lines cost by the catalogue, in won.
+    pub(crate) fn total_of(&self, lines: &[(usize, u32)]) -> i64 {
+        let price = |item: usize| self.items.get(item).map_or(0, |item| item.price);
+        lines.iter().map(|(item, quantity)| price(*item) * i64::from(*quantity)).sum()
+    }
+
+    /// A few connections of the audit's own.
+    pub(crate) fn pool(&self) -> Result<Pool, Failure> {
+        let settings = PoolSettings { size_max: 2, ..PoolSettings::named("chaos-audit") };
+        Ok(pools::postgres(&Secret::new(self.database_url.clone()), &settings)?)
+    }
+
+    /// Opens what the processes sealed, with the run's master key.
+    pub(crate) fn vault(&self) -> Result<Vault, Failure> {
+        let master = MasterKey::from_base64(&Secret::new(MASTER_KEY))?;
+        Ok(Vault::new(self.pool()?, master))
+    }
+
     /// The settings of the projector, for its commands.
     pub(crate) fn projector(&self) -> Result<ProjectorConfig, Failure> {
         let lookup = |name: &str| {
+            if name == "DATABASE_URL" {
+                return Some(self.database_url.clone());
+            }
             let found = self.settings.iter().find(|(setting, _)| setting == name);
             found.map(|(_, value)| value.clone())
         };
@@ -157,6 +235,15 @@ impl World {
     }
 }
 
+/// The operators' address of each worker: all else is the same for both.
+fn own_addresses(workers: &[String; 2]) -> Vec<Own> {
+    [Role::Worker, Role::SecondWorker]
+        .into_iter()
+        .zip(workers)
+        .map(|(role, address)| (role, "WORKER_OPS_LISTEN", address.clone()))
+        .collect()
+}
+
 fn settings(database: &str, redis: &str, kakaopay: &str) -> Vec<(String, String)> {
     let own = [
         ("DATABASE_URL", database),
@@ -178,58 +265,6 @@ async fn lay_read_models(database_url: &str) -> Result<(), Failure> {
     let settings = PoolSettings { size_max: 1, ..PoolSettings::named("chaos") };
     let pool = pools::postgres(&Secret::new(database_url), &settings)?;
     Ok(projections::ensure_tables(&pool).await?)
-}
-
-async fn register_items(database_url: &str) -> Result<Vec<ItemId>, Failure> {
-    let store = PgEventStore::open(&Secret::new(database_url), StoreSizes::default())?;
-    let executor = Executor::<Item>::new(store, ExecutorOptions::default());
-    let mut items = Vec::new();
-    for number in 0..ITEMS {
-        let report_no = ReportNo::try_from(format!("2026{number:08}"))?;
-        let id = ItemId::of(&report_no);
-        let command = ItemCommand::ImportItem {
-            report_no,
-            details: Box::new(details(number)?),
-            terms: terms(number)?,
-            keep_price: false,
-        };
-        let metadata = Metadata {
-            actor: Actor::System("import".to_owned()),
-            correlation_id: "chaos".to_owned(),
-            causation_id: None,
-            idempotency_key: None,
-        };
-        executor.dispatch(id.uuid(), command, CommandContext::new(metadata)).await?;
-        items.push(id);
-    }
-    Ok(items)
-}
-
-fn details(number: usize) -> Result<ItemDetails, Failure> {
-    Ok(ItemDetails {
-        product_name: Text::parse(&format!("홍삼 {number}"))?,
-        enterprise: Some(Text::parse("고려제약")?),
-        registered_on: None,
-        expiration: None,
-        appearance: None,
-        serving_use: None,
-        storage: None,
-        intake_hint: None,
-        main_function: Some(Text::parse("면역력 증진, 피로 개선")?),
-        base_standard: None,
-        thumbnail_url: None,
-        description_image_url: None,
-    })
-}
-
-fn terms(number: usize) -> Result<ItemTerms, Failure> {
-    let price = 9_900 + 1_370 * i64::try_from(number)?;
-    let category = Category::ALL[number % Category::ALL.len()];
-    Ok(ItemTerms {
-        origin_price: Won::try_from(price)?,
-        discount_rate: DiscountRate::try_from(u16::try_from(number % 4)? * 50)?,
-        categories: BTreeSet::from([category]),
-    })
 }
 
 #[cfg(test)]
