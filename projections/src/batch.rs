@@ -12,12 +12,9 @@ use deadpool_postgres::{Pool, Transaction};
 use crate::cell::{Cell, Row};
 use crate::error::ProjectionError;
 use crate::lease::Lease;
+use crate::projection::Refusal;
 use crate::tables::TableSql;
 use crate::working::{Aside, Changes, Incoming, Model, Pass, Stream, Working};
-
-/// Most passes over one batch. Each brings in what the one before lacked, and no fold goes from
-/// document to document more than a few times.
-const PASSES_MAX: usize = 8;
 
 /// What a batch did.
 #[derive(Debug, Default)]
@@ -101,7 +98,8 @@ async fn fold_in_tx(
     Ok(Applied { parked: aside.len(), touched: touched(target.model, &changes) })
 }
 
-/// Folds `events`, loading what they need, and returns those that can't be folded.
+/// Folds `events`, loading what they need, and returns those that can't be folded. Each pass brings in
+/// documents that the one before lacked; one that brings in none ends the batch.
 pub(crate) async fn fold_loaded_in_tx(
     tx: &Transaction<'_>,
     target: &Target,
@@ -110,7 +108,8 @@ pub(crate) async fn fold_loaded_in_tx(
     blocked: &HashSet<Stream>,
 ) -> Result<Vec<Aside>, ProjectionError> {
     let name = target.model.name();
-    for _ in 0..PASSES_MAX {
+    let mut loaded = working.document_count();
+    loop {
         let missing = match working.fold(events, blocked) {
             Pass::Folded(aside) => return Ok(aside),
             Pass::Missing(missing) => missing,
@@ -124,9 +123,12 @@ pub(crate) async fn fold_loaded_in_tx(
                 .supply(index, keys, rows)
                 .map_err(|source| ProjectionError::Stored { name, source })?;
         }
+        if working.document_count() <= loaded {
+            let source = Refusal::new("the fold asks again for documents that were loaded");
+            return Err(ProjectionError::Stored { name, source });
+        }
+        loaded = working.document_count();
     }
-    let source = crate::projection::Refusal::new("the fold asks for ever more documents");
-    Err(ProjectionError::Stored { name, source })
 }
 
 /// The aggregates whose events are set aside in this version.

@@ -204,14 +204,20 @@ fn apply_order(
         Some(Document::Order(order)) => order.clone(),
         Some(Document::Item(_)) | None => OrderSales::default(),
     };
+    let mut missing = None;
     for (item_id, pieces) in order.fold(event)? {
         let key = DocumentKey::of(ITEMS, item_id);
-        let mut item = item(documents, &key)?;
-        item.sales += pieces;
-        documents.put(key, Document::Item(item));
+        match item(documents, &key) {
+            Ok(mut item) => {
+                item.sales += pieces;
+                documents.put(key, Document::Item(item));
+            }
+            // All items are asked for before the event is left, so that one load brings them all.
+            Err(stop) => missing = Some(stop),
+        }
     }
     documents.put(key, Document::Order(order));
-    Ok(())
+    missing.map_or(Ok(()), Err)
 }
 
 impl Item {

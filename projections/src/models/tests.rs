@@ -185,28 +185,71 @@ fn an_item_added_again_keeps_its_place_and_takes_the_newest_price() {
 }
 
 fn placed() -> OrderEvent {
+    placed_with(1)
+}
+
+fn placed_with(lines: u16) -> OrderEvent {
     OrderEvent::Placed {
         order_id: OrderId::new(A),
         number: OrderNumber::derive(noon().date_naive(), A),
         user_id: UserId::new(B),
         kind: OrderKind::OneOff,
         from_cart: false,
-        lines: vec![OrderLine {
-            line_no: 1,
-            item_id: ItemId::new(B),
-            item_name: text("루테인"),
-            origin_price: won(500),
-            discount_rate: DiscountRate::NONE,
-            unit_price: won(500),
-            quantity: Quantity::try_from(2).unwrap(),
-            period: None,
-        }],
+        lines: (1..=lines).map(line).collect(),
         total: won(1_000),
         tax_free: Won::ZERO,
         vat: won(91),
         receiver: Sealed::from_parts(1, String::new(), String::new()),
         placed_at: noon(),
         expires_at: noon() + TimeDelta::minutes(30),
+    }
+}
+
+/// The first line is of item `B`, each later one of another item.
+fn line(line_no: u16) -> OrderLine {
+    OrderLine {
+        line_no,
+        item_id: ItemId::new(Uuid::from_u128(B.as_u128() + u128::from(line_no) - 1)),
+        item_name: text("루테인"),
+        origin_price: won(500),
+        discount_rate: DiscountRate::NONE,
+        unit_price: won(500),
+        quantity: Quantity::try_from(2).unwrap(),
+        period: None,
+    }
+}
+
+/// How often documents are loaded until a paid order of so many items is folded, by a projection
+/// that has none of them in memory.
+fn loads(name: &str, lines: u16) -> usize {
+    let log = Log::default().with(A, &placed_with(lines)).with(A, &approved(1, 1_000));
+    let mut working = model(name).unwrap().working(false);
+    let events = log.incoming(name);
+    for loads in 0.. {
+        match working.fold(&events, &HashSet::new()) {
+            Pass::Folded(aside) => {
+                assert!(aside.is_empty(), "{name}, {lines} lines: {aside:?}");
+                return loads;
+            }
+            Pass::Missing(missing) => {
+                for (table, keys) in missing {
+                    working.supply(table, keys, Vec::new()).unwrap();
+                }
+            }
+        }
+        assert!(loads < 200, "{name}, {lines} lines: asks for ever more documents");
+    }
+    unreachable!("the loop ends by itself");
+}
+
+/// When the loop over an order's items ended at the first one that was missing, an order of `n`
+/// items took `n + 1` loads, and one of seven stopped the shop window for ever.
+#[test]
+fn an_order_of_any_size_needs_no_more_loads_than_one_of_one_item() {
+    for name in crate::names() {
+        for lines in 1..=100 {
+            assert!(loads(name, lines) <= 2, "{name}, {lines} lines: {}", loads(name, lines));
+        }
     }
 }
 
