@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
-use contracts::events::OrderKind;
-use domain::order::OrderStatus;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use contracts::Text;
+use contracts::events::{OrderKind, RedirectUrls};
+use domain::order::{OrderCommand, OrderStatus};
 use kakaopay_sim::{Fault, FaultScript, Operation, When};
 use processes::schedule::Jobs;
 use service_kit::clock::ManualClock;
@@ -115,15 +116,24 @@ async fn what_nobody_asks_for_any_more_is_removed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_due_when_its_page_ends() {
     let world = World::new().await;
-    let worker = world.worker();
     let order = world.place(OrderKind::OneOff, false).await;
-    world.page_of(order).await;
-    indexed(&world, 1).await;
+    let url = || Text::parse("https://pay.example/page").unwrap();
+    let ready_at = clock().now().trunc_subsecs(6);
+    let ends = ready_at + TimeDelta::minutes(40);
+    let page = OrderCommand::RecordReady {
+        attempt: 1,
+        tid: Text::parse("T1").unwrap(),
+        redirect: RedirectUrls { pc: url(), mobile: url(), app: url() },
+        ready_at,
+        expires_at: ends,
+    };
+    world.send(order, page).await;
+    let worker = world.worker();
     world.reactions_catch_up().await;
-    let expires_at = world.order(order).await.expires_at;
     let row = world.db.client().await;
     let row = row.query_one("select expires_at, not_before from order_expiry", &[]).await.unwrap();
-    assert_eq!(row.get::<_, chrono::DateTime<chrono::Utc>>(0), expires_at);
-    assert_eq!(row.get::<_, chrono::DateTime<chrono::Utc>>(1), expires_at);
+    assert_eq!((row.get::<_, DateTime<Utc>>(0), row.get::<_, DateTime<Utc>>(1)), (ends, ends));
+    assert_eq!(jobs(&world, TimeDelta::minutes(39)).expire_orders().await.unwrap(), 0);
+    assert_eq!(jobs(&world, TimeDelta::minutes(41)).expire_orders().await.unwrap(), 1);
     worker.stop().await.unwrap();
 }

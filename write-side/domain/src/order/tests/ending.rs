@@ -34,6 +34,7 @@ fn page(attempt: u32, at: i64) -> OrderCommand {
         redirect,
         ready_at: now(at),
         expires_at: now(at + 15),
+        cid: None,
     }
 }
 
