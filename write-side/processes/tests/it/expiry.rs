@@ -132,6 +132,7 @@ async fn an_order_is_due_when_its_page_ends() {
         redirect: RedirectUrls { pc: url(), mobile: url(), app: url() },
         ready_at,
         expires_at: ends,
+        cid: None,
     };
     world.send(order, page).await;
     world.reactions_catch_up().await;
