@@ -25,12 +25,15 @@ alter table outbox_done
 -- A request that was stored may have been sent: until now only the state said whether it was, and a
 -- row that waits after a call that was certainly not sent had forgotten an earlier one.
 update outbox set unknown_since = updated_at where request is not null and outcome is null;
+update outbox set requested_at = clock_timestamp(), calls = 1 where request is not null;
 
 drop index outbox_due;
 create index outbox_due on outbox (class, not_before) where state in ('ready', 'waiting', 'unknown');
 
 -- As the functions of V010, by claim instead of fence. Owner and claim: a worker of the release before
 -- takes a row over by owner and fence alone. The functions of V010 are dropped one release later.
+-- They return the claims that stood and not the rows: one worker may write under an old and a new claim
+-- of the same row at once.
 create function outbox_request_sent(
   p_owner text, p_ids uuid[], p_claims uuid[], p_requests jsonb[], p_lease_ms bigint
 ) returns setof uuid
@@ -48,7 +51,7 @@ begin
                                 then clock_timestamp() + v_lease else o.lease_until end
       where  o.id = p_ids[i] and o.lease_owner = p_owner and o.claim = p_claims[i]
         and  o.lease_until is not null
-      returning o.id;
+      returning o.claim;
   end loop;
 end
 $$;
@@ -67,7 +70,7 @@ begin
       set    outcome = p_outcomes[i], updated_at = clock_timestamp()
       where  o.id = p_ids[i] and o.lease_owner = p_owner and o.claim = p_claims[i]
         and  o.lease_until is not null
-      returning o.id;
+      returning o.claim;
   end loop;
 end
 $$;
@@ -86,17 +89,41 @@ begin
           and  o.lease_until is not null
         returning o.id, o.aggregate_type, o.aggregate_id, o.sequence, o.effect_index, o.kind, o.payload,
                   o.correlation_id, o.attempt, o.not_before, o.fence, o.request, o.outcome, o.last_error,
-                  o.created_at, o.unknown_since, o.requested_at, o.calls
-      )
-      insert into outbox_done
-        (id, aggregate_type, aggregate_id, sequence, effect_index, kind, payload,
+                  o.created_at, o.unknown_since, o.requested_at, o.calls, o.claim
+      ), moved as (
+        insert into outbox_done
+          (id, aggregate_type, aggregate_id, sequence, effect_index, kind, payload,
          correlation_id, state, attempt, not_before, fence, request, outcome, last_error, created_at,
          updated_at, unknown_since, requested_at, calls)
       select f.id, f.aggregate_type, f.aggregate_id, f.sequence, f.effect_index, f.kind, f.payload,
              f.correlation_id, 'done', f.attempt, f.not_before, f.fence, f.request, f.outcome,
              f.last_error, f.created_at, clock_timestamp(), f.unknown_since, f.requested_at, f.calls
-      from   finished f
-      returning outbox_done.id;
+        from   finished f
+      )
+      select f.claim from finished f;
+  end loop;
+end
+$$;
+
+-- The release before stores requests by this one: it, too, leaves when and how often a row was sent.
+create or replace function outbox_store_requests(
+  p_owner text, p_ids uuid[], p_fences bigint[], p_requests jsonb[], p_lease_ms bigint
+) returns setof uuid
+language plpgsql volatile
+as $$
+declare
+  v_lease interval := make_interval(secs => p_lease_ms / 1000.0);
+begin
+  for i in 1 .. coalesce(cardinality(p_ids), 0) loop
+    return query
+      update outbox o
+      set    request = p_requests[i], requested_at = clock_timestamp(), calls = o.calls + 1,
+             updated_at = clock_timestamp(),
+             lease_until = case when o.lease_until < clock_timestamp() + v_lease * 2 / 3
+                                then clock_timestamp() + v_lease else o.lease_until end
+      where  o.id = p_ids[i] and o.lease_owner = p_owner and o.fence = p_fences[i]
+        and  o.lease_until is not null
+      returning o.id;
   end loop;
 end
 $$;

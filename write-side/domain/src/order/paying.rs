@@ -23,6 +23,8 @@ impl PlacedOrder {
     pub(super) fn record_ready(&self, number: u32, page: PaymentPage) -> Decision {
         let attempt = self.known_attempt(number)?;
         match attempt.stage {
+            // A page that comes after the order's end brings nothing back: it has been shown as expired.
+            Stage::Requested if self.has_expired(page.ready_at) => Ok(self.expire(page.ready_at)),
             Stage::Requested => Ok(vec![OrderEvent::PaymentReady {
                 attempt: number,
                 tid: page.tid,

@@ -229,11 +229,14 @@ impl Reconciler {
             refunded_at: given_back.at,
             at: self.clock.now(),
         };
-        match self.orders.dispatch(order.uuid(), command, context()).await {
+        // At the version that was asked about: the money may be that of a refund requested meanwhile.
+        let context = context().at_version(found.loaded.version);
+        match self.orders.dispatch(order.uuid(), command, context).await {
             Ok(_recorded) => {
                 tracing::warn!(order.id = %order, refund.id = %refund_id, "a refund without a row was found");
                 Ok(true)
             }
+            Err(DispatchError::Stale { .. } | DispatchError::Conflict) => Ok(false),
             Err(DispatchError::Store(error)) => Err(error.into()),
             Err(error) => {
                 let error = with_causes(&error);

@@ -271,7 +271,6 @@ impl Carrier {
         Try {
             number: row.attempt,
             age: row.age,
-            requested_at: row.created_at,
             now: self.clock.now(),
             unknown_for: row.unknown_for,
             sent_ago: row.sent_ago,

@@ -9,12 +9,11 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use contracts::events::DeclineClass;
 use contracts::{Text, Won};
 use domain::Settlement;
 
-use crate::gateway::kakaopay::PAGE_LIFETIME;
 use crate::gateway::{
     Checkout, Decline, Doubt, GivenBack, NotSent, Outcome, Paid, PaymentState, Standing,
 };
@@ -69,7 +68,7 @@ impl Default for RetryPolicy {
 
 /// How long past its end a payment page is still looked up before it counts as expired: an approval
 /// that KakaoPay was working on when the page ended is done by then.
-const PAGE_GRACE: TimeDelta = TimeDelta::minutes(1);
+const PAGE_GRACE: Duration = Duration::from_mins(1);
 
 /// One try at an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +77,6 @@ pub struct Try {
     pub number: u32,
     /// How long ago the effect was requested.
     pub age: Duration,
-    /// When it was requested. Of an approval: while its page was open.
-    pub requested_at: DateTime<Utc>,
     /// The instant of the answer.
     pub now: DateTime<Utc>,
     /// For how long the outcome of an earlier call has been unknown; `None` when it isn't.
@@ -186,21 +183,21 @@ impl RetryPolicy {
                 let class = DeclineClass::Soft;
                 settled(Settlement::Declined { class, code, at: at.now })
             }
-            PaymentState::Pending { opened_at } => self.after_pending(opened_at, at),
+            PaymentState::Pending { .. } => self.after_pending(at),
             // No order asks for 0 won, so this is no answer to an approval of ours.
             PaymentState::KeyIssued => self.look_up_again("only a key was issued".to_owned(), at),
             PaymentState::Other(word) => self.look_up_again(format!("state {word}"), at),
         }
     }
 
-    /// The token still works while the page does; later the payment can no longer happen. Without the
-    /// gateway's word for it, the page was opened before its approval was requested.
-    fn after_pending(&self, opened_at: Option<DateTime<Utc>>, at: Try) -> Next {
-        let page_end = opened_at.unwrap_or(at.requested_at) + PAGE_LIFETIME;
-        if at.now < page_end && at.age < self.approve_for {
+    /// The token still works while the page does; later the payment can no longer happen. Measured from
+    /// the request, which came while the page was open, on the database's clock: a worker whose own
+    /// clock is ahead would end a payment that KakaoPay is still working on.
+    fn after_pending(&self, at: Try) -> Next {
+        if at.age < self.approve_for {
             return Next::CallNow;
         }
-        if at.now < page_end + PAGE_GRACE {
+        if at.age < self.approve_for + PAGE_GRACE {
             return look_up("pending past its end".to_owned(), self.look_up_pause_max);
         }
         let Ok(code) = Text::parse("expired") else {
@@ -258,7 +255,7 @@ impl RetryPolicy {
     /// The sum has not grown. The first call may still be under way there, and a second one could give
     /// the same part back once more.
     fn after_unchanged(&self, at: Try) -> Next {
-        let sent_ago = at.sent_ago.unwrap_or(at.age);
+        let sent_ago = at.sent_ago.or(at.unknown_for).unwrap_or(at.age);
         if let Some(rest) = self.refund_repeat_after.checked_sub(sent_ago)
             && !rest.is_zero()
         {
@@ -373,7 +370,6 @@ impl Try {
         Self {
             number: 1,
             age,
-            requested_at,
             now,
             unknown_for: Some(Duration::ZERO),
             sent_ago: Some(age),

@@ -232,8 +232,9 @@ impl Rows {
     /// The lease is lost, or the database away; then the lease runs out by itself.
     pub async fn put_off(&self, row: &ClaimedRow, put_off: &PutOff) -> Result<(), RowError> {
         let PutOff { state, pause, is_counted, is_unsent, why } = put_off;
-        let values: [&(dyn ToSql + Sync); 5] =
-            [&state.name(), &millis(*pause), is_counted, why, is_unsent];
+        let calls = i32::try_from(row.calls).unwrap_or(i32::MAX);
+        let values: [&(dyn ToSql + Sync); 6] =
+            [&state.name(), &millis(*pause), is_counted, why, is_unsent, &calls];
         self.write(row, include_str!("sql/put_off.sql"), &values).await
     }
 

@@ -54,6 +54,27 @@ async fn a_claim_that_the_database_forgot_is_not_handed_out_again() {
     rows.finish(&again).await.unwrap();
 }
 
+/// An older task of this worker and its newer one write at once, in one pack. With the row as the
+/// answer to the pack instead of the claim both would be told that they may call the gateway.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_claim_in_the_pack_of_the_new_one_is_lost() {
+    let world = World::new().await;
+    world.place(OrderKind::OneOff, false).await;
+    let rows = world.rows("worker");
+    let older = rows.claim(RowClass::Shopper, 1).await.unwrap().pop().expect("a row to claim");
+    world.leases_run_out().await;
+    let newer = rows.claim(RowClass::Shopper, 1).await.unwrap().pop().expect("the lease ran out");
+    for _ in 0..20 {
+        let request = serde_json::json!({});
+        let (lost, stored) = tokio::join!(
+            rows.store_request(&older, &request),
+            rows.store_request(&newer, &request)
+        );
+        assert!(matches!(lost, Err(RowError::LeaseLost)), "{lost:?}");
+        stored.unwrap();
+    }
+}
+
 /// F15: in a rolling deploy the worker of the release before meets kinds that it cannot execute.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_of_a_kind_that_this_worker_does_not_know_is_left_alone() {

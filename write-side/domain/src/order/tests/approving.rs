@@ -48,7 +48,7 @@ fn a_return_asks_for_the_approval_in_the_same_append_and_once() {
     let effects: Vec<_> = events.iter().flat_map(|event| order.effects(event)).collect();
     let [Effect::PaymentApprove(effect)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!((effect.tid.as_str(), effect.terms.amount), ("T1", won(23_000)));
-    let merchant = effect.terms.merchant.as_ref().map(|code| code.as_str());
+    let merchant = effect.terms.merchant.as_ref().map(contracts::Text::as_str);
     assert_eq!(merchant, Some("TC0ONETIME"), "the code that the page was opened with");
     for again in [authenticated(), ReturnedAs::Cancelled, ReturnedAs::Failed] {
         unchanged(&order, returned(1, again));

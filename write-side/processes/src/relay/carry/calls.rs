@@ -10,6 +10,7 @@ use service_kit::config::Secret;
 
 use super::super::deliver::Task;
 use super::super::rows::ClaimedRow;
+use super::keys::KeyHold;
 use super::{CallState, Carrier, Proceed, Stop};
 use crate::failpoints::{Point, reach};
 use crate::gateway::{
@@ -53,14 +54,18 @@ impl Carrier {
         let Task { row, order, .. } = task;
         let terms = &approve.terms;
         let payment = question(row, terms, &approve.tid);
+        if terms.billing_key.is_some_and(|id| self.keys.is_held(id)) {
+            let why = "the recurring key of an earlier claim is not stored yet".to_owned();
+            return Err(Stop::Away { why, call: CallState::NotStored });
+        }
         if row.unknown_for.is_some() {
             let outcome = self.gateway.look_up(&payment).await;
             reach(Point::AfterLookUp).await;
             let at = self.this_try(row);
             let (outcome, secret) = with_found_key_apart(outcome);
-            let _held = secret.as_ref().map(|_| self.keys.hold());
+            let _held = self.hold_key(terms, secret.as_ref());
             let mut next = self.retries.after_approve_look_up(outcome, at);
-            let key = self.key_of(row, order, terms, secret, &mut next).await;
+            let key = self.key_of(row, order, terms, secret, &mut next).await?;
             if self.proceed(task, next, key, CallState::NotStored).await? == Proceed::Done {
                 return Ok(());
             }
@@ -95,11 +100,17 @@ impl Carrier {
         reach(Point::AfterAnswer).await;
         let (outcome, secret) = with_key_apart(outcome);
         // A worker that drains waits for this until the key is stored.
-        let _held = secret.as_ref().map(|_| self.keys.hold());
+        let _held = self.hold_key(terms, secret.as_ref());
         let mut next = self.retries.after_approve(outcome, self.this_try(row));
-        let key = self.key_of(row, order, terms, secret, &mut next).await;
+        let key =
+            self.key_of(row, order, terms, secret, &mut next).await.map_err(Stop::after_call)?;
         let proceeded = self.proceed(task, next, key, CallState::Unsent).await;
         proceeded.map(drop).map_err(Stop::after_call)
+    }
+
+    /// Counts the key of an answer as held, so that a draining worker waits for it.
+    fn hold_key(&self, terms: &PaymentTerms, key: Option<&BillingSecret>) -> Option<KeyHold> {
+        key.and(terms.billing_key).map(|id| self.keys.hold(id))
     }
 
     pub(super) async fn cancel(&self, task: Task<'_>, cancel: &CancelEffect) -> Result<(), Stop> {

@@ -2,49 +2,63 @@
 //!
 //! Such a key stands in memory and nowhere else. The task that has it tries to store it for as long as
 //! the process lives, and a process that drains waits for these tasks longer than for others. Their
-//! number is bounded by the rows under way.
+//! number is bounded by the rows under way. A row whose key is held is not settled under a later claim
+//! of the same process: a look-up would find it paid and its key missing.
 
 use std::fmt;
 use std::sync::Arc;
 
+use contracts::BillingKeyId;
 use tokio::sync::watch;
 
-/// How many keys wait to be stored. Clones count together.
+/// The keys that wait to be stored. Clones share them.
 #[derive(Clone)]
-pub struct Keys(Arc<watch::Sender<usize>>);
+pub struct Keys(Arc<watch::Sender<Vec<BillingKeyId>>>);
 
 /// One key, until it is dropped.
-pub(super) struct KeyHold(Keys);
+pub(super) struct KeyHold {
+    keys: Keys,
+    id: BillingKeyId,
+}
 
 impl Default for Keys {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+        Self(Arc::new(watch::Sender::new(Vec::new())))
     }
 }
 
 impl Keys {
-    /// Counts one more key until the value is dropped.
-    pub(super) fn hold(&self) -> KeyHold {
-        self.0.send_modify(|held| *held += 1);
-        KeyHold(self.clone())
+    /// Holds the key `id` until the value is dropped.
+    pub(super) fn hold(&self, id: BillingKeyId) -> KeyHold {
+        self.0.send_modify(|held| held.push(id));
+        KeyHold { keys: self.clone(), id }
+    }
+
+    /// Whether a task of this process still has the key `id` to store.
+    pub(super) fn is_held(&self, id: BillingKeyId) -> bool {
+        self.0.borrow().contains(&id)
     }
 
     /// How many keys wait to be stored now.
     pub fn held(&self) -> usize {
-        *self.0.borrow()
+        self.0.borrow().len()
     }
 
     /// Ends once every key is stored.
     pub async fn all_stored(&self) {
         let mut held = self.0.subscribe();
         // The sender lives in `self`, so the wait cannot fail.
-        drop(held.wait_for(|held| *held == 0).await);
+        drop(held.wait_for(Vec::is_empty).await);
     }
 }
 
 impl Drop for KeyHold {
     fn drop(&mut self) {
-        self.0.0.send_modify(|held| *held = held.saturating_sub(1));
+        self.keys.0.send_modify(|held| {
+            if let Some(index) = held.iter().position(|id| *id == self.id) {
+                held.swap_remove(index);
+            }
+        });
     }
 }
 

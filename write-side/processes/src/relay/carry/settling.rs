@@ -111,7 +111,10 @@ impl Carrier {
 
     /// The recurring key that goes with an approval: sealed, or known to be missing. KakaoPay returns
     /// the key in the approval's answer alone (ops/decisions/0008-a-lost-approval-loses-the-key.md).
-    /// Never fails: that money moved is recorded whatever becomes of the key.
+    /// That money moved is recorded whatever becomes of the key.
+    ///
+    /// # Errors
+    /// Whether another task stored the key cannot be read now: the row is requeued.
     pub(super) async fn key_of(
         &self,
         row: &ClaimedRow,
@@ -119,20 +122,20 @@ impl Carrier {
         terms: &PaymentTerms,
         secret: Option<BillingSecret>,
         next: &mut Next,
-    ) -> Option<KeptKey> {
-        let id = terms.billing_key?;
+    ) -> Result<Option<KeptKey>, Stop> {
+        let Some(id) = terms.billing_key else { return Ok(None) };
         let Next::Settle(Settlement::Approved { billing_key, tid, .. }, _) = next else {
-            return None;
+            return Ok(None);
         };
         let user = terms.user_id;
         let Some(key) = secret else {
             // A worker that lost its lease stores its key, though not its outcome.
-            if matches!(self.rows.has_key(id).await, Ok(true)) {
+            if self.rows.has_key(id).await? {
                 *billing_key = Some(id);
-                return None;
+                return Ok(None);
             }
             let why = "the answer that held it was lost";
-            return Some(missing(KeptKey { id, user, sealed: None }, order, why));
+            return Ok(Some(missing(KeptKey { id, user, sealed: None }, order, why)));
         };
         match self.sealed(row, (id, user), &key).await {
             Ok(sid) => {
@@ -143,11 +146,11 @@ impl Carrier {
                     cid: key.merchant,
                     tid: tid.clone(),
                 };
-                Some(KeptKey { id, user, sealed: Some(sealed) })
+                Ok(Some(KeptKey { id, user, sealed: Some(sealed) }))
             }
             Err(error) => {
                 let why = with_causes(&error);
-                Some(missing(KeptKey { id, user, sealed: None }, order, &why))
+                Ok(Some(missing(KeptKey { id, user, sealed: None }, order, &why)))
             }
         }
     }

@@ -122,7 +122,8 @@ impl Writer {
         }
     }
 
-    /// The rows that were written; one that is missing had lost its claim.
+    /// The claims that stood. By claim and not by row: an older task of this worker may write under a
+    /// claim that it lost, in the same pack as the newer one.
     async fn write_many(&self, pack: &[Ticket]) -> Result<HashSet<Uuid>, RowError> {
         let ids: Vec<Uuid> = pack.iter().map(|ticket| ticket.id).collect();
         let claims: Vec<Uuid> = pack.iter().map(|ticket| ticket.claim).collect();
@@ -152,7 +153,7 @@ impl Writer {
 
 fn settle(pack: Vec<Ticket>, written: &HashSet<Uuid>) {
     for ticket in pack {
-        let is_written = written.contains(&ticket.id);
+        let is_written = written.contains(&ticket.claim);
         let answer = if is_written { Ok(()) } else { Err(RowError::LeaseLost) };
         // Nobody listens when the relay was stopped; the row has it all the same.
         drop(ticket.answer.send(answer));

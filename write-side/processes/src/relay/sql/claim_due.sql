@@ -1,6 +1,6 @@
 -- Due rows of a class and of kinds this worker can execute, each the oldest of its stream: an earlier
 -- row that is not done holds later ones back, also a dead or held one, so a stream has at most one row
--- under way, in order. A request that is still stored may have been sent, so its outcome is unknown.
+-- under way, in order; but for a dead page, which moves no money. A request that is still stored may have been sent, so its outcome is unknown.
 -- `skip locked` lets a second relay take the rest. `now()` and not `clock_timestamp()`: the index
 -- stops at it, while a volatile function would have every row looked at. A claim need not reach the
 -- disk by itself: nothing is sent before the request is stored, whose commit waits for the disk and
@@ -15,7 +15,8 @@ with relaxed as (
     and  not exists (
            select from outbox earlier
            where  earlier.aggregate_type = o.aggregate_type and earlier.aggregate_id = o.aggregate_id
-             and  (earlier.sequence, earlier.effect_index) < (o.sequence, o.effect_index))
+             and  (earlier.sequence, earlier.effect_index) < (o.sequence, o.effect_index)
+             and  not (earlier.kind = 'payment_ready' and earlier.state = 'dead'))
   order  by o.not_before, o.sequence
   limit  $3
   for update of o skip locked
