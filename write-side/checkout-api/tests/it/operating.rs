@@ -193,7 +193,11 @@ async fn a_row_in_another_state_is_left_as_it_is() {
     }
     // One that was carried out is known and shown, and nothing can be done about it.
     it.execute(
-        "insert into outbox_done select * from outbox;
+        "insert into outbox_done (id, aggregate_type, aggregate_id, sequence, effect_index, kind,
+                                  payload, correlation_id)
+         select id, aggregate_type, aggregate_id, sequence, effect_index, kind, payload,
+                correlation_id
+         from   outbox;
          update outbox_done set state = 'done'; delete from outbox",
     )
     .await;
