@@ -21,10 +21,17 @@ async fn after_faults_and_kills_the_books_agree_and_no_log_tells_a_secret() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let verdict: Value = serde_json::from_str(said.lines().last().unwrap_or_default()).unwrap();
 
-    for nothing in ["lost", "doubled", "unresolved", "differences", "leaks", "deaths"] {
+    for nothing in
+        ["lost", "doubled", "broken_promises", "unresolved", "differences", "leaks", "deaths"]
+    {
         assert_eq!(verdict[nothing], 0, "{nothing}: {said}");
     }
     assert_eq!(verdict["kills"], 4, "{said}");
     assert_eq!(verdict["paid"], verdict["charged_by_sim"], "{said}");
+    let figure = |name: &str| verdict[name].as_u64().unwrap();
+    assert!(0 < figure("planned_to_pay"), "{said}");
+    assert!(figure("planned_to_pay") * 80 <= figure("planned_paid") * 100, "{said}");
+    assert!(figure("orders") < figure("acknowledged"), "{said}");
+    assert_eq!(figure("nights"), 2, "{said}");
     assert!(output.status.success(), "{said}");
 }
