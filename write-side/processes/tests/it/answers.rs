@@ -1,5 +1,7 @@
 //! What KakaoPay's answers are believed to state, as far as orders feel it.
 
+use std::time::Duration;
+
 use contracts::events::OrderKind;
 use domain::order::{OrderStatus, RefundStage};
 use kakaopay_sim::{Fault, FaultRule, FaultScript, Operation, When};
@@ -18,7 +20,9 @@ fn altered(patch: Value) -> Fault {
 async fn an_approval_that_was_cancelled_elsewhere_is_not_believed_paid() {
     let sums_left = json!({ "total": 0, "tax_free": 0, "vat": 0 });
     for (left, status) in [(sums_left, "CANCEL_PAYMENT"), (Value::Null, "CANCEL_PAYMENT")] {
-        let world = World::new().await;
+        let mut world = World::new().await;
+        // An answer that cannot be read is asked for again for a day.
+        world.config.retries.unknown_for_max = Duration::from_millis(300);
         let worker = world.worker();
         let order = world.place(OrderKind::OneOff, false).await;
         world.page_of(order).await;
