@@ -172,8 +172,8 @@ const REFUNDS: &str = "
            jsonb_build_object('payment_cancel', jsonb_build_object(
              'terms', o.payload #> '{payment_ready,terms}', 'refund_id', gen_random_uuid(),
              'tid', 'T1', 'amount', 5000, 'tax_free', 0, 'refundable_before', 27000)),
-           'backlog', o.not_before - interval '1 hour', o.created_at - interval '1 hour'
-    from   outbox o, generate_series(1, 10000)";
+           'backlog', o.not_before - g * interval '1 second', o.created_at - g * interval '1 second'
+    from   outbox o, generate_series(1, 10000) g";
 
 /// Payment pages asked for one after another: the median of how long each took to reach the gateway.
 async fn median_delay(world: &World, gateway: &Clogged) -> Duration {
