@@ -116,7 +116,7 @@ impl PlacedOrder {
             requested_at: *requested_at,
             page: None,
             token_marks: Vec::new(),
-            later_token: None,
+            waiting_tokens: Vec::new(),
             tokens_refused: 0,
             stage: Stage::Requested,
             differences: Differences::new(),
@@ -199,10 +199,10 @@ impl Attempt {
                 ..
             } => {
                 self.token_marks.push(token_mark.clone());
-                self.later_token = Some(pg_token.clone());
+                self.waiting_tokens.push(pg_token.clone());
             }
-            OrderEvent::PaymentApprovalRequested { requested_at, .. } => {
-                self.later_token = None;
+            OrderEvent::PaymentApprovalRequested { pg_token, requested_at, .. } => {
+                self.waiting_tokens.retain(|waiting| waiting != pg_token);
                 self.stage = Stage::ApprovalRequested { at: *requested_at };
             }
             OrderEvent::PaymentApproved {

@@ -3,7 +3,7 @@
 //! A token is tried once: a reloaded page, a prefetch or a proxy that repeats the request changes
 //! nothing. A token that the gateway refuses (a link that was cut, a tampered address) does not end
 //! the attempt: another return may bring the true one until the page ends. One that comes while
-//! another is being tried is kept and tried next, should that one be refused.
+//! another is being tried waits, and is tried in its turn should the earlier ones be refused.
 
 use chrono::{DateTime, Utc};
 use contracts::events::{AbandonReason, DeclineClass, GatewayStep, OrderEvent, ReturnedAs};
@@ -109,7 +109,7 @@ impl Attempt {
             return [Some(declined), self.outcome_found(at)].into_iter().flatten().collect();
         }
         let refused = OrderEvent::PaymentTokenRefused { attempt, code, refused_at: at };
-        let next = self.page.as_ref().zip(self.later_token.as_ref());
+        let next = self.page.as_ref().zip(self.waiting_tokens.first());
         let next = next.map(|(page, token)| approval_requested(attempt, page, token, at));
         [Some(refused), next, self.outcome_found(at)].into_iter().flatten().collect()
     }

@@ -95,8 +95,8 @@ pub struct Attempt {
     pub page: Option<PaymentPage>,
     /// The marks of the tokens that the shopper's browser came back with, oldest first.
     pub token_marks: Vec<Option<Text<64>>>,
-    /// The newest token that came back while another one was being tried.
-    pub later_token: Option<Sealed<String>>,
+    /// Tokens that came back while another one was being tried, oldest first.
+    pub waiting_tokens: Vec<Sealed<String>>,
     /// How many of its tokens the gateway refused.
     pub tokens_refused: usize,
     /// Where it stands.

@@ -39,20 +39,39 @@ fn a_refused_token_leaves_the_attempt_open_for_the_true_one() {
     unchanged(&order, token_refused(1));
 }
 
+/// With room for one waiting token (seen so) the true one is replaced by a later one, and its address
+/// is refused as known from then on.
 #[test]
-fn a_token_that_comes_while_another_is_tried_is_tried_next() {
+fn tokens_that_come_while_another_is_tried_are_tried_in_their_order() {
     let mut order = ready_order();
     when(&mut order, returned(1, token("cut")));
-    for name in ["second", "true"] {
+    for name in ["true", "cut elsewhere"] {
         assert_eq!(names(&when(&mut order, returned(1, token(name)))), ["PaymentReturned"]);
         unchanged(&order, returned(1, token(name)));
     }
     unchanged(&order, returned(1, ReturnedAs::Cancelled));
-    let events = when(&mut order, token_refused(1));
-    assert_eq!(names(&events), ["PaymentTokenRefused", "PaymentApprovalRequested"]);
-    assert!(with("true", approved_with(&order, &events)), "the newest");
-    // Nothing more is kept: refused as well, the attempt waits.
+    for name in ["true", "cut elsewhere"] {
+        let events = when(&mut order, token_refused(1));
+        assert_eq!(names(&events), ["PaymentTokenRefused", "PaymentApprovalRequested"]);
+        assert!(with(name, approved_with(&order, &events)), "{name}");
+    }
+    // Nothing more waits: refused as well, the attempt is open for another return.
     assert_eq!(names(&when(&mut order, token_refused(1))), ["PaymentTokenRefused"]);
+}
+
+/// However many come at once, each of them is tried, and the attempt ends declined.
+#[test]
+fn waiting_tokens_are_all_tried_before_the_limit_ends_the_attempt() {
+    let mut order = ready_order();
+    for number in 1..=TOKENS_MAX {
+        when(&mut order, returned(1, token(&format!("cut {number}"))));
+    }
+    unchanged(&order, returned(1, token("too many")));
+    for _tried in 1..TOKENS_MAX {
+        let events = when(&mut order, token_refused(1));
+        assert_eq!(names(&events), ["PaymentTokenRefused", "PaymentApprovalRequested"]);
+    }
+    assert_eq!(names(&when(&mut order, token_refused(1))), ["PaymentDeclined"]);
 }
 
 #[test]
