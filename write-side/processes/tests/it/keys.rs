@@ -20,7 +20,7 @@ async fn refuse_keys(world: &World) {
                raise exception 'unavailable' using errcode = '57P03';
              end $$;
              create trigger refuse before insert on billing_keys
-               for each row execute function refuse_key()",
+               for each row when (new.sealed_sid is not null) execute function refuse_key()",
         )
         .await;
 }
@@ -75,4 +75,29 @@ async fn a_worker_that_drains_waits_for_a_key_to_be_stored() {
     ended.await.unwrap().unwrap();
     let kept = "select count(*) from billing_keys where state = 'active'";
     assert_eq!(world.number(kept).await, 1);
+}
+
+/// The lease runs out while the key waits to be stored, and the same worker claims the row again: its
+/// look-up finds the payment, and no key. Settled at once (seen so) the key is on record as missing for
+/// good, although it is stored a moment later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_still_waits_to_be_stored_is_not_taken_for_missing() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.page_of(order).await;
+    refuse_keys(&world).await;
+    world.pay(order).await;
+    keys_are_refused(&world, 2).await;
+    world.leases_run_out().await;
+    let claimed_again = "select count(*) from outbox where 1 < attempt or 0 < (
+                           select count(*) from events where event_type = 'PaymentApproved')";
+    eventually(PATIENCE, || async { (world.number(claimed_again).await == 1).then_some(()) }).await;
+    let before = world.number("select last_value from refused_keys").await;
+    keys_are_refused(&world, before + 10).await;
+    world.execute("drop trigger refuse on billing_keys").await;
+    let paid = world.becomes(order, OrderStatus::Paid).await;
+    let approval = paid.payment().and_then(|attempt| attempt.stage.approval()).unwrap();
+    assert!(approval.billing_key.is_some(), "the key is on record");
+    worker.stop().await.unwrap();
 }

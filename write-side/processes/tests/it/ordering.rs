@@ -86,3 +86,23 @@ async fn a_refund_behind_a_refused_one_is_carried_out() {
     assert_eq!(world.charges(order)[0].cancelled, 18_000);
     worker.stop().await.unwrap();
 }
+
+/// A page moves no money. With a dead page holding back what comes after it (seen so) the attempt that
+/// takes its place is never sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_payment_page_holds_back_nothing() {
+    let world = World::new().await;
+    let order = world.place(OrderKind::OneOff, false).await;
+    world
+        .execute(
+            "update outbox set state = 'dead';
+             insert into outbox (id, aggregate_type, aggregate_id, sequence, effect_index, kind,
+                                 payload, correlation_id)
+             select gen_random_uuid(), aggregate_type, aggregate_id, sequence + 2, 0, kind, payload,
+                    correlation_id
+             from   outbox",
+        )
+        .await;
+    let claimed = world.rows("worker").claim(RowClass::Shopper, 10).await.unwrap();
+    assert_eq!(claimed.len(), 1, "the later page of {order}");
+}

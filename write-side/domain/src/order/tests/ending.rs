@@ -197,3 +197,13 @@ fn an_order_shows_as_expired_from_its_end_on() {
     assert_eq!(shown(&approving_order(), 60), OrderStatus::AwaitingPayment);
     assert_eq!(shown(&paid_order(), 60), OrderStatus::Paid);
 }
+
+/// With the page recorded whenever it comes (seen so) an order that was shown as expired waits for its
+/// payment once more.
+#[test]
+fn a_page_that_comes_after_the_orders_end_brings_nothing_back() {
+    let mut order = order_after(vec![request_payment(KIM, 1)]);
+    let events = when(&mut order, page(1, 15));
+    assert_eq!(names(&events), ["PaymentAbandoned", "OrderExpired"]);
+    assert_eq!(order.status(), Some(OrderStatus::Expired));
+}
