@@ -89,7 +89,7 @@ pub enum PendingWord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnknownStatus {
-    /// The word.
+    /// Any word, for example `WAITING_FOR_REVIEW`.
     pub word: String,
     /// Milliseconds after each change of a payment during which it is shown.
     pub for_ms: u64,

@@ -16,7 +16,7 @@ pub const REFUND_OVERDUE_AFTER: TimeDelta = TimeDelta::hours(1);
 /// A refund that needs an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OpenRefund {
-    /// The refund.
+    /// Pending, or refused by the gateway.
     pub refund_id: RefundId,
     /// The order whose payment it refunds.
     pub order_id: OrderId,

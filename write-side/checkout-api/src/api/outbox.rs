@@ -201,8 +201,9 @@ impl OutboxApi {
 
     /// Tell the order that no money moved. Only when the gateway's own books say so.
     ///
-    /// Allowed for `dead` and `held` rows, else 409 with the code `outbox.wrong_state`. The shopper
-    /// may then pay again; a refund counts as refused.
+    /// Allowed for `dead` and `held` rows, else 409 with the code `outbox.wrong_state`; 409 with the
+    /// code `outbox.contradicted` when the row holds the gateway's answer that money moved, which
+    /// `retry` reports. The shopper may then pay again; a refund counts as refused.
     #[oai(path = "/admin/outbox/:id/resolve", method = "post", operation_id = "resolveOutboxRow")]
     async fn resolve(
         &self,

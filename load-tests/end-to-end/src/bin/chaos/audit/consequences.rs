@@ -94,7 +94,8 @@ fn wrong_terms(
     let is_paid_then = book.approved.iter().any(|it| it.paid_on == subscription.paid_on);
     let due = days_after(&subscription.paid_on, subscription.period);
     if !is_paid_then || due.as_deref() != Some(subscription.next_due_on.as_str()) {
-        let (paid_on, next) = (&subscription.paid_on, &subscription.next_due_on);
+        let paid_on = &subscription.paid_on;
+        let next = &subscription.next_due_on;
         return Some(format!("due on {next}, paid on {paid_on}"));
     }
     None

@@ -33,12 +33,11 @@ async fn payment_ledger(
     for (id, book) in &books.orders {
         for approval in &book.approved {
             let booking = format!("approval/{id}/{}", approval.attempt);
-            let (attempt, position) = (approval.attempt, approval.position);
             for (account, amount) in
                 [("gateway_receivable", approval.amount), ("sales", -approval.amount)]
             {
                 let key = (booking.clone(), account.to_owned());
-                expected.insert(key, (*id, attempt, amount, position));
+                expected.insert(key, (*id, approval.attempt, amount, approval.position));
             }
         }
         for (refund, it) in &book.refunds {
@@ -81,12 +80,20 @@ async fn order_history(
         .iter()
         .map(|(id, book)| {
             let lines = i64::try_from(book.lines.len()).unwrap_or_default();
-            let (paid, refunded) = (book.approved_sum(), book.refunded_sum());
-            let (number, version) = (book.number.clone(), book.version);
-            (*id, (number, book.user, lines, book.total, paid, refunded, version))
+            let shown = (
+                book.number.clone(),
+                book.user,
+                lines,
+                book.total,
+                book.approved_sum(),
+                book.refunded_sum(),
+                book.version,
+            );
+            (*id, shown)
         })
         .collect();
-    let (mut shown, mut statuses) = (BTreeMap::new(), BTreeMap::new());
+    let mut shown = BTreeMap::new();
+    let mut statuses = BTreeMap::new();
     for row in client.query(include_str!("../sql/order_history.sql"), &[]).await? {
         let id: Uuid = row.try_get("order_id")?;
         let lines: i32 = row.try_get("line_count")?;
@@ -119,8 +126,7 @@ fn statuses_of(book: &OrderBook) -> Option<&'static [&'static str]> {
     if 0 < book.refunding() || !book.approving.is_empty() || !book.unresolved.is_empty() {
         return None;
     }
-    let (paid, refunded) = (book.approved_sum(), book.refunded_sum());
-    Some(match (book.ended_unpaid, paid, refunded) {
+    Some(match (book.ended_unpaid, book.approved_sum(), book.refunded_sum()) {
         (None, 0, _) => return None,
         (None, _, 0) => &["PAID"],
         (None, paid, refunded) if paid <= refunded => &["REFUNDED"],

@@ -29,7 +29,7 @@ const SLOW_MS: u64 = 1_500;
 /// Which of the dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) enum Dependency {
-    /// The database.
+    /// Everything stands still without it.
     Postgres,
     /// Sessions and wake-ups.
     Redis,
@@ -84,11 +84,9 @@ pub(crate) enum What {
 /// One blow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Blow {
-    /// When.
     pub(crate) trigger: Trigger,
     /// So many milliseconds after the trigger.
     pub(crate) delay_ms: u64,
-    /// What.
     pub(crate) what: What,
 }
 
