@@ -183,7 +183,8 @@ impl OrderBook {
                 self.settle(attempt);
                 self.returned.insert(attempt);
             }
-            "PaymentUnresolved" => {
+            // A refund without an outcome is pending, and counted as such.
+            "PaymentUnresolved" if event.text("/step") != "cancel" => {
                 self.unresolved.insert(attempt);
             }
             // Of a paid order it is the owner's word, and the money shows the rest.
