@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Settings of the services on top of their defaults: few connections, which is what this measures.
 /// The command API opens three times its number, the worker its own and those of its event store.
 const LEAN: [(&str, &str); 2] =
-    [("CHECKOUT_DATABASE_CONNECTIONS", "3"), ("WORKER_DATABASE_CONNECTIONS", "4")];
+    [("CHECKOUT_DATABASE_CONNECTIONS", "3"), ("WORKER_DATABASE_CONNECTIONS", "6")];
 
 /// How many shoppers, how slow a gateway.
 #[derive(Debug, Clone, clap::Args)]

@@ -16,6 +16,7 @@ pub mod problem;
 pub mod request_id;
 pub mod return_url;
 pub mod shutdown;
+pub mod skew;
 pub mod telemetry;
 pub mod tokens;
 pub mod vault;

@@ -180,8 +180,11 @@ pub async fn assemble(
     let own = origin("PUBLIC_BASE_URL", &config.public_base_url)?;
     let others = config.cors_origins.iter().map(|text| origin("CORS_ORIGINS", text));
     let others: Vec<HeaderValue> = others.collect::<Result<_, _>>()?;
-    let admin = routes(api::admin(&shop))?.data(tokens).data(clock);
+    let admin = routes(api::admin(&shop))?.data(tokens).data(Arc::clone(&clock));
     let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
+    if !config.clock.is_settable() {
+        health = health.requires_right_clock(clock, pool.clone());
+    }
     if let Some(url) = &config.redis_url {
         health = health.uses_redis(pools::redis(url)?);
     }

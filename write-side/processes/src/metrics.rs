@@ -45,6 +45,9 @@ pub const BILLING_KEYS_MISSING: &str = "relay_billing_keys_missing_total";
 /// Recurring keys that came beside another one of the same order. Each is alive at KakaoPay until it
 /// is ended there.
 pub const BILLING_KEYS_ORPHANED: &str = "relay_billing_keys_orphaned_total";
+/// Recurring keys of answers that are not stored yet. An alarm after a minute: such a key stands in
+/// this process's memory and nowhere else, and the process must not be killed.
+pub const BILLING_KEYS_HELD: &str = "relay_billing_keys_held";
 /// Events handled by reactions, by reaction.
 pub const REACTIONS_HANDLED: &str = "reactions_handled_total";
 /// Events set aside by reactions, by reaction. Every one is an alarm.
@@ -103,6 +106,7 @@ pub fn describe() {
     describe_gauge!(RELAY_OLDEST_SECONDS, Unit::Seconds, "age of the oldest row under way");
     describe_counter!(BILLING_KEYS_MISSING, Unit::Count, "recurring keys lost with their answer");
     describe_counter!(BILLING_KEYS_ORPHANED, Unit::Count, "second recurring keys of an order");
+    describe_gauge!(BILLING_KEYS_HELD, Unit::Count, "recurring keys that are not stored yet");
     describe_counter!(REACTIONS_HANDLED, Unit::Count, "events handled by reactions");
     describe_counter!(REACTIONS_PARKED, Unit::Count, "events set aside by reactions");
     describe_counter!(REACTIONS_FAILED, Unit::Count, "failures of reactions, to be tried again");
@@ -183,6 +187,10 @@ pub(crate) fn billing_key_missing() {
 
 pub(crate) fn billing_key_orphaned() {
     counter!(BILLING_KEYS_ORPHANED).increment(1);
+}
+
+pub(crate) fn billing_keys_held(keys: usize) {
+    gauge!(BILLING_KEYS_HELD).set(f64::from(u32::try_from(keys).unwrap_or(u32::MAX)));
 }
 
 pub(crate) fn reaction_handled(reaction: &'static str, events: u64) {

@@ -16,6 +16,7 @@ use domain::order::{Order, OrderCommand, OrderStatus};
 use event_store::{CommandContext, Executor, PgEventStore};
 use service_kit::clock::SharedClock;
 use service_kit::shutdown::Shutdown;
+use service_kit::skew::Skew;
 use uuid::Uuid;
 
 use crate::metrics;
@@ -23,7 +24,6 @@ use crate::reconcile::{ReconcileError, Reconciler, Span};
 use crate::relay::with_causes;
 
 pub mod line;
-mod skew;
 
 use line::Line;
 
@@ -85,6 +85,22 @@ pub struct Jobs {
 }
 
 impl Jobs {
+    /// Compares this process's clock with the database's; `false`: it is wrong, alarmed, and nothing
+    /// may be done that a wrong clock would destroy. A clock that is set by hand is right.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn is_clock_right(&self) -> Result<bool, JobError> {
+        let skew = Skew::measure(&*self.clock, &self.pool).await.map_err(JobError::new)?;
+        let seconds = skew.seconds();
+        metrics::clock_skew(seconds);
+        let is_wrong = skew.is_too_much() && !self.is_clock_settable;
+        if is_wrong {
+            tracing::error!(seconds, "this clock differs from the database's; jobs are left out");
+        }
+        Ok(!is_wrong)
+    }
+
     /// Asks every order whose time is over to expire; returns how many did. None does while this
     /// process's clock is wrong.
     ///

@@ -18,9 +18,10 @@ use poem_openapi::OperationId;
 use serde_json::{Map, json};
 use tokio::time::timeout;
 
-use crate::clock::BoxFuture;
+use crate::clock::{BoxFuture, SharedClock};
 use crate::pools::RedisHandle;
 use crate::shutdown::Shutdown;
+use crate::skew::Skew;
 
 /// Longest wait for one dependency to answer; a balancer asks every few seconds.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -87,6 +88,23 @@ impl Health {
         self.uses("redis", move || {
             let redis = redis.clone();
             async move { redis.query::<String>(&redis::cmd("PING")).await.is_ok() }
+        })
+    }
+
+    /// Requires, as `clock`, that `clock` agrees with the database's within a minute: a process that is
+    /// ahead would refuse returns from payment pages that still have time. It stays so while the database
+    /// is unavailable, which is another dependency's to say.
+    #[must_use]
+    pub fn requires_right_clock(self, clock: SharedClock, pool: Pool) -> Self {
+        self.requires("clock", move || {
+            let (clock, pool) = (Arc::clone(&clock), pool.clone());
+            async move {
+                let Ok(skew) = Skew::measure(&*clock, &pool).await else { return true };
+                if skew.is_too_much() {
+                    tracing::error!(seconds = skew.seconds(), "this clock differs from the database's");
+                }
+                !skew.is_too_much()
+            }
         })
     }
 

@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use poem::{EndpointExt, Route, get, handler, post};
 use serde_json::Value;
+use service_kit::clock::{Clock, ManualClock, SystemClock};
 use service_kit::http::{BODY_BYTES_MAX, Health, ops_routes, serve, standard};
 use service_kit::problem::Problem;
 use service_kit::request_id;
 use service_kit::shutdown::{self, ShutdownTrigger};
 use service_kit::telemetry;
-use testkit::eventually;
+use testkit::{TestDatabase, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -239,6 +241,21 @@ async fn a_required_dependency_that_is_down_makes_it_unready() {
     assert_eq!(body["status"], "unready");
     assert_eq!(body["dependencies"]["database"]["status"], "down");
     assert_eq!(body["dependencies"]["stuck"]["status"], "down");
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_from_the_databases_makes_it_unready() {
+    let database = TestDatabase::empty().await;
+    for (ahead, status) in [(-30, "up"), (30, "up"), (-3_600, "down"), (3_600, "down")] {
+        let clock = ManualClock::at(SystemClock.now() + TimeDelta::seconds(ahead)).shared();
+        let health = Health::new().requires_right_clock(clock, database.pool.clone());
+        let routes = ops_routes(health, telemetry::metrics(), "0");
+        let app = poem::test::TestClient::new(standard("kit-test", routes));
+        let answer = app.get("/health/ready").send().await;
+        let body = answer.0.into_body().into_string().await.unwrap();
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["dependencies"]["clock"]["status"], status, "{ahead} s");
+    }
 }
 
 #[tokio::test]

@@ -79,7 +79,8 @@ impl PlacedOrder {
     /// While the gateway may be moving money it is not.
     pub fn has_expired(&self, at: DateTime<Utc>) -> bool {
         let is_due = self.course == Course::Open && self.expires_at <= at;
-        let is_overdue = is_due && self.payment().is_none() && self.money_may_be_moving().is_ok();
+        let is_unpaid = self.paid_in_time().is_none();
+        let is_overdue = is_due && is_unpaid && self.money_may_be_moving().is_ok();
         self.course == Course::Expired || is_overdue
     }
 

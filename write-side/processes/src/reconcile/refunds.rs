@@ -257,7 +257,8 @@ impl Reconciler {
 
     async fn forget_refund(&self, refund: RefundId) -> Result<(), ReconcileError> {
         let client = self.pool.get().await?;
-        client.execute(include_str!("sql/forget_refund.sql"), &[&refund.uuid()]).await?;
+        let statement = include_str!("../reactions/sql/refund_succeeded.sql");
+        client.execute(statement, &[&refund.uuid()]).await?;
         Ok(())
     }
 

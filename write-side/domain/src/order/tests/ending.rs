@@ -163,6 +163,15 @@ fn an_order_whose_only_payment_came_too_late_can_still_be_called_off() {
     assert_eq!(names(&events), ["PaymentAbandoned", "OrderCancelled"]);
 }
 
+/// A payment that came too late and went back counted as one, so that the second page never ended.
+#[test]
+fn an_order_whose_only_payment_came_too_late_still_expires() {
+    let mut order = late_then_second();
+    unchanged(&order, expire(15));
+    assert_eq!(names(&when(&mut order, expire(60))), ["PaymentAbandoned", "OrderExpired"]);
+    unchanged(&order, returned(2, authenticated()));
+}
+
 /// The first attempt was approved after it had been given up, and went back; a second page is open.
 fn late_then_second() -> Order {
     let mut order = approving_order();

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use contracts::BillingKeyId;
 use tokio::sync::watch;
 
+use crate::metrics;
+
 /// The keys that wait to be stored. Clones share them.
 #[derive(Clone)]
 pub struct Keys(Arc<watch::Sender<Vec<BillingKeyId>>>);
@@ -30,7 +32,10 @@ impl Default for Keys {
 impl Keys {
     /// Holds the key `id` until the value is dropped.
     pub(super) fn hold(&self, id: BillingKeyId) -> KeyHold {
-        self.0.send_modify(|held| held.push(id));
+        self.0.send_modify(|held| {
+            held.push(id);
+            metrics::billing_keys_held(held.len());
+        });
         KeyHold { keys: self.clone(), id }
     }
 
@@ -58,6 +63,7 @@ impl Drop for KeyHold {
             if let Some(index) = held.iter().position(|id| *id == self.id) {
                 held.swap_remove(index);
             }
+            metrics::billing_keys_held(held.len());
         });
     }
 }
