@@ -28,7 +28,7 @@ update outbox set unknown_since = updated_at where request is not null and outco
 update outbox set requested_at = clock_timestamp(), calls = 1 where request is not null;
 
 drop index outbox_due;
-create index outbox_due on outbox (class, not_before) where state in ('ready', 'waiting', 'unknown');
+create index outbox_due on outbox (class, not_before, sequence) where state in ('ready', 'waiting', 'unknown');
 
 -- As the functions of V010, by claim instead of fence. Owner and claim: a worker of the release before
 -- takes a row over by owner and fence alone. The functions of V010 are dropped one release later.

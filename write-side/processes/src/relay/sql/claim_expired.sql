@@ -1,6 +1,6 @@
 -- Rows whose worker let its lease run out. Its own statement, asked for less often than claim_due: a
--- lease lasts seconds, and one statement for both could use neither index. Kinds, the disk and the
--- unknown outcome: see there.
+-- lease lasts seconds, and one statement for both could use neither index. Kinds, the disk, the unknown
+-- outcome and the planner: see there.
 with relaxed as (
   select set_config('synchronous_commit', 'off', true)
 ), due as (
@@ -19,8 +19,8 @@ set    lease_owner = $1,
        unknown_since = case when o.request is null or o.outcome is not null then o.unknown_since
                             else coalesce(o.unknown_since, clock_timestamp()) end,
        updated_at = clock_timestamp()
-from   due, relaxed
-where  o.id = due.id
+from   relaxed
+where  o.id = any (array (select id from due))
 returning o.id, o.aggregate_type, o.aggregate_id, o.sequence, o.kind, o.payload,
           o.correlation_id, o.attempt, o.claim, o.calls, o.outcome, o.created_at,
           (extract(epoch from clock_timestamp() - o.created_at) * 1000)::bigint as age_ms,
