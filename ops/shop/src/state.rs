@@ -55,6 +55,12 @@ pub enum StateError {
         #[source]
         source: io::Error,
     },
+    /// Data and secrets would lie among the sources, where they are committed or cleaned away.
+    #[error("{path} lies inside a checkout; give --state-dir a folder outside of it")]
+    InCheckout {
+        /// Which.
+        path: PathBuf,
+    },
     /// The secrets file is not one of ours.
     #[error("read the secrets in {path}")]
     Secrets {
@@ -70,8 +76,13 @@ impl StateDir {
     /// Opens `path`, making it if need be.
     ///
     /// # Errors
-    /// [`StateError::Io`].
+    /// [`StateError::Io`], or [`StateError::InCheckout`].
     pub(crate) fn open(path: PathBuf) -> Result<Self, StateError> {
+        let absolute = std::path::absolute(&path)
+            .map_err(|source| StateError::Io { path: path.clone(), source })?;
+        if absolute.ancestors().any(|folder| folder.join(".git").exists()) {
+            return Err(StateError::InCheckout { path });
+        }
         make_dir(&path)?;
         Ok(Self { path, removed_at_end: false })
     }
