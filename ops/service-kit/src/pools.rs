@@ -159,10 +159,10 @@ pub fn redis(url: &Secret) -> Result<RedisHandle, PoolError> {
 impl RedisHandle {
     /// Whether what is sent can be read and changed between two machines.
     pub(crate) fn is_exposed(&self) -> bool {
-        match self.0.client.get_connection_info().addr() {
-            ConnectionAddr::Tcp(host, _port) => !is_loopback(host),
-            _ => false,
-        }
+        let ConnectionAddr::Tcp(host, _port) = self.0.client.get_connection_info().addr() else {
+            return false;
+        };
+        !is_loopback(host)
     }
 
     /// Runs one command.

@@ -211,3 +211,21 @@ fn open_state(cli: &Cli, environment: &Environment) -> Result<StateDir, StateErr
 pub(crate) fn config_error(part: &'static str) -> impl Fn(config::ConfigError) -> ShopError {
     move |error| ShopError::part(part, &error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A script that waits for the file read the addresses of an earlier start.
+    #[test]
+    fn a_ready_file_of_an_earlier_start_is_removed_first() {
+        let folder = StateDir::temporary().unwrap();
+        let path = folder.path().join("ready.json");
+        remove_stale(&path).unwrap();
+        fs::write(&path, "{}").unwrap();
+        remove_stale(&path).unwrap();
+        assert!(!path.exists());
+        let nowhere = folder.path().join("nowhere/ready.json");
+        assert!(remove_stale(&nowhere).unwrap_err().to_string().contains("nowhere/ready.json"));
+    }
+}

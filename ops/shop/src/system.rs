@@ -212,6 +212,6 @@ fn greeting(at: &Addresses, state: &Path) -> String {
         checkout = at.checkout_api,
         storefront = at.storefront_api,
         admin = at.admin_api,
-        curl = settings::order_line(&at.checkout_api, &at.storefront_api),
+        curl = settings::order_line(&at.shop),
     )
 }

@@ -58,7 +58,8 @@ pub const VARIABLES: Table = &[
         "PAYMENT_RESULT_URL",
         Shape::WebAddress,
         "The page that a browser is sent on to after paying, with ?order=…&outcome=… added; outcome is \
-         processing or cancelled. Without it a plain page of checkout-api is shown.",
+         processing, paid, declined, cancelled, failed, called_off or expired. Without it checkout-api \
+         shows a plain page.",
     ),
     Variable::optional(
         "CORS_ORIGINS",

@@ -15,17 +15,14 @@ pub(super) fn faults(table: Table, values: &HashMap<&'static str, Secret>) -> Ve
     let mut faults = Vec::new();
     for variable in table {
         let Some(url) = values.get(variable.name) else { continue };
-        let (is_exposed, switch, wanted) = match variable.shape {
-            Shape::Postgres => {
-                let is_exposed =
-                    pools::database_target(url).is_ok_and(|target| target.is_exposed());
-                (is_exposed, &shared::DATABASE_PLAINTEXT, "sslmode=verify-full")
-            }
-            Shape::Redis => {
-                let is_exposed = pools::redis(url).is_ok_and(|handle| handle.is_exposed());
-                (is_exposed, &shared::REDIS_PLAINTEXT, "rediss://")
-            }
-            _ => continue,
+        let (is_exposed, switch, wanted) = if matches!(variable.shape, Shape::Postgres) {
+            let is_exposed = pools::database_target(url).is_ok_and(|target| target.is_exposed());
+            (is_exposed, &shared::DATABASE_PLAINTEXT, "sslmode=verify-full")
+        } else if matches!(variable.shape, Shape::Redis) {
+            let is_exposed = pools::redis(url).is_ok_and(|handle| handle.is_exposed());
+            (is_exposed, &shared::REDIS_PLAINTEXT, "rediss://")
+        } else {
+            continue;
         };
         if is_exposed && !allows(values, switch) {
             let expected = format!("expected {wanted}, or {}=1 beside it", switch.name);

@@ -137,13 +137,13 @@ fn named<E: std::error::Error>(
 }
 
 /// A line for a terminal that signs up, logs in and places an order for the cheapest item.
-pub(crate) fn order_line(checkout: &str, storefront: &str) -> String {
+pub(crate) fn order_line(shop: &str) -> String {
     format!(
-        "  C={checkout} S={storefront} E=me$RANDOM@example.com; J='Content-Type: application/json'; \
-         curl -sH \"$J\" $C/api/users -d '{{\"email\":\"'$E'\",\"password\":\"secret-1!\",\"displayName\":\"me'$RANDOM'\"}}' >/dev/null; \
-         T=$(curl -sH \"$J\" $C/api/auth/login -d '{{\"email\":\"'$E'\",\"password\":\"secret-1!\"}}' | jq -r .accessToken); \
+        "  S={shop} E=me$RANDOM@example.com; J='Content-Type: application/json'; \
+         curl -sH \"$J\" $S/api/users -d '{{\"email\":\"'$E'\",\"password\":\"secret-1!\",\"displayName\":\"me'$RANDOM'\"}}' >/dev/null; \
+         T=$(curl -sH \"$J\" $S/api/auth/login -d '{{\"email\":\"'$E'\",\"password\":\"secret-1!\"}}' | jq -r .accessToken); \
          I=$(curl -s \"$S/api/items?sort=PRICE_LOW&size=1\" | jq -r .items[0].itemId); \
-         curl -sH \"$J\" -H \"Authorization: Bearer $T\" -H \"Idempotency-Key: first-$RANDOM\" $C/api/orders -d \
+         curl -sH \"$J\" -H \"Authorization: Bearer $T\" -H \"Idempotency-Key: first-$RANDOM\" $S/api/orders -d \
          '{{\"lines\":[{{\"itemId\":\"'$I'\",\"quantity\":1}}],\"receiver\":{{\"name\":\"홍길동\",\"phone\":\"010-1234-5678\",\"address\":{{\"zip\":\"04524\",\"city\":\"서울 중구\",\"detail\":\"3층\"}}}}}}' | jq"
     )
 }
