@@ -1,12 +1,14 @@
 //! What `projector` can be told on its command line, and what it answers.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use service_kit::cli::Rows;
 use service_kit::shutdown::Shutdown;
 
 use crate::config::ProjectorConfig;
@@ -18,7 +20,6 @@ use crate::{RunError, parked, rebuild, status, switching, verify};
 /// Keeps the read models current, rebuilds them from the log, and compares them with it.
 /// Configuration comes from the environment; `DATABASE_URL` is all that is required.
 #[derive(Debug, Parser)]
-#[command(name = "projector", version, about, long_about)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,7 +48,7 @@ enum Command {
     },
     /// Shows every version: state, position, lag, parked events, last error.
     Status {
-        /// As a JSON array.
+        /// Prints JSON.
         #[arg(long)]
         json: bool,
     },
@@ -84,7 +85,7 @@ enum ParkedCommand {
     List {
         /// Of this projection only.
         name: Option<String>,
-        /// As a JSON array.
+        /// Prints JSON.
         #[arg(long)]
         json: bool,
     },
@@ -99,6 +100,9 @@ enum ParkedCommand {
         name: String,
         /// The event's position, as listed.
         position: i64,
+        /// Confirms that it cannot be undone.
+        #[arg(long, required = true)]
+        yes: bool,
     },
 }
 
@@ -185,7 +189,7 @@ impl ParkedCommand {
             Self::List { name, json } => {
                 let events = parked::parked(config, name.as_deref()).await?;
                 if json {
-                    writeln!(out, "{}", serde_json::to_string_pretty(&events)?)?;
+                    write_json(&Rows { rows: &events }, out)?;
                     return Ok(());
                 }
                 for event in events {
@@ -206,7 +210,7 @@ impl ParkedCommand {
                 let (folded, left) = parked::retry(config, &name).await?;
                 writeln!(out, "{name}: {folded} folded, {left} still parked")?;
             }
-            Self::Drop { name, position } => {
+            Self::Drop { name, position, yes: _ } => {
                 let dropped = parked::give_up(config, &name, position).await?;
                 writeln!(out, "{name}: given up in {dropped} versions")?;
             }
@@ -221,8 +225,7 @@ fn print_status(
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     if json {
-        writeln!(out, "{}", serde_json::to_string_pretty(versions)?)?;
-        return Ok(());
+        return write_json(&Rows { rows: versions }, out);
     }
     writeln!(
         out,
@@ -245,6 +248,16 @@ fn print_status(
         )?;
     }
     Ok(())
+}
+
+/// Indented for a terminal, one line for a program.
+fn write_json(value: &impl Serialize, out: &mut impl Write) -> Result<(), CliError> {
+    let text = if io::stdout().is_terminal() {
+        serde_json::to_string_pretty(value)?
+    } else {
+        serde_json::to_string(value)?
+    };
+    Ok(writeln!(out, "{text}")?)
 }
 
 /// A bar on standard error, invisible where that is no terminal.

@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
-use service_kit::config::{ConfigError, Secret, Settings};
+use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
 use service_kit::pools::{PoolError, PoolSettings, postgres_tuned};
 use service_kit::telemetry::LogFormat;
 
 /// Events of one batch when nothing else is asked for. A batch of this size takes about 50 ms;
 /// smaller ones follow when it takes longer.
-const BATCH_EVENTS_DEFAULT: u32 = 500;
+const BATCH_EVENTS_DEFAULT: u64 = 500;
 /// Database connections when nothing else is asked for: two for each of six projections, one for
 /// the watcher of the log, one to spare.
-const CONNECTIONS_DEFAULT: usize = 14;
+const CONNECTIONS_DEFAULT: u64 = 14;
 /// Longest statement of a live batch. A rebuild's own statements (indexes) have no limit.
 const STATEMENT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How PostgreSQL is to plan for us. Where a log was never analysed, as after an import, collecting and
@@ -22,6 +22,32 @@ const STATEMENT_WAIT_MAX: Duration = Duration::from_secs(30);
 const TUNING: [(&str, &str); 1] = [("enable_sort", "off")];
 /// Longest wait for a connection.
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Every variable of `projector`.
+pub const VARIABLES: Table = &[
+    shared::DATABASE_URL,
+    shared::DATABASE_PLAINTEXT,
+    shared::REDIS_URL,
+    shared::REDIS_PLAINTEXT,
+    Variable::optional(
+        "PROJECTOR_OPS_LISTEN",
+        Shape::Address,
+        "Health, metrics and version while it runs.",
+    ),
+    Variable::number(
+        "PROJECTOR_BATCH_EVENTS_MAX",
+        BATCH_EVENTS_DEFAULT,
+        1..=20_000,
+        "Events folded per transaction.",
+    ),
+    Variable::number(
+        "PROJECTOR_DATABASE_CONNECTIONS",
+        CONNECTIONS_DEFAULT,
+        3..=100,
+        "Most database connections at once.",
+    ),
+    shared::LOG_FORMAT,
+];
 
 /// Everything `projector` reads from its environment, and nothing else.
 #[derive(Debug, Clone)]
@@ -44,29 +70,16 @@ impl ProjectorConfig {
     /// Reads the configuration through `lookup`.
     ///
     /// # Errors
-    /// Names the first variable that is missing or cannot be used, without its value.
+    /// Names every variable that is missing or cannot be used, without its value.
     pub fn load(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let settings = Settings::new(lookup);
-        let ops_listen = settings.optional("PROJECTOR_OPS_LISTEN").map(|text| {
-            text.trim().parse().map_err(|_never_repeated| {
-                ConfigError::invalid("PROJECTOR_OPS_LISTEN", "expected an address and a port")
-            })
-        });
+        let settings = Settings::of(VARIABLES, lookup)?;
         Ok(Self {
-            database_url: settings.secret("DATABASE_URL")?,
+            database_url: settings.database_url("DATABASE_URL")?,
             redis_url: settings.optional_secret("REDIS_URL"),
-            ops_listen: ops_listen.transpose()?,
-            batch_events_max: settings.number(
-                "PROJECTOR_BATCH_EVENTS_MAX",
-                BATCH_EVENTS_DEFAULT,
-                1..=20_000,
-            )?,
-            database_connections_max: settings.number(
-                "PROJECTOR_DATABASE_CONNECTIONS",
-                CONNECTIONS_DEFAULT,
-                3..=100,
-            )?,
-            log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            ops_listen: settings.optional_value("PROJECTOR_OPS_LISTEN")?,
+            batch_events_max: settings.value("PROJECTOR_BATCH_EVENTS_MAX")?,
+            database_connections_max: settings.value("PROJECTOR_DATABASE_CONNECTIONS")?,
+            log_format: settings.value("LOG_FORMAT")?,
         })
     }
 
@@ -104,7 +117,7 @@ mod tests {
         let url = "postgres://shop:hunter2@db/shop";
         let config = ProjectorConfig::load(|name| (name == "DATABASE_URL").then(|| url.to_owned()));
         let config = config.unwrap();
-        assert_eq!(config.batch_events_max, BATCH_EVENTS_DEFAULT);
+        assert_eq!(u64::from(config.batch_events_max), BATCH_EVENTS_DEFAULT);
         assert!(config.ops_listen.is_none() && config.redis_url.is_none());
         assert!(!format!("{config:?}").contains("hunter2"));
     }

@@ -33,7 +33,7 @@ mod versions;
 mod worker;
 mod working;
 
-pub use config::ProjectorConfig;
+pub use config::{ProjectorConfig, VARIABLES};
 pub use error::ProjectionError;
 pub use hints::Positions;
 pub use parked::{LISTED_MAX, ParkedEvent, give_up, parked, retry};

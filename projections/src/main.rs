@@ -2,42 +2,36 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use projections::ProjectorConfig;
 use projections::cli::Cli;
-use service_kit::config::environment;
+use projections::{ProjectorConfig, VARIABLES};
+use service_kit::cli::Program;
 use service_kit::telemetry::LogFormat;
 use service_kit::{shutdown, telemetry};
 
+const PROGRAM: Program = Program {
+    name: "projector",
+    variables: &[VARIABLES],
+    check: |lookup| ProjectorConfig::load(lookup).map(drop),
+};
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let config = match ProjectorConfig::load(environment()) {
-        Ok(config) => config,
-        Err(error) => {
-            telemetry::init("projector", LogFormat::Text);
-            tracing::error!(%error, "the configuration cannot be used");
-            return ExitCode::FAILURE;
-        }
-    };
+    match run().await {
+        Ok(code) | Err(code) => code,
+    }
+}
+
+async fn run() -> Result<ExitCode, ExitCode> {
+    let cli: Cli = PROGRAM.parse()?;
+    let config = PROGRAM.configuration(|lookup| ProjectorConfig::load(lookup))?;
+    let is_service = cli.is_service();
     // Answers go to standard output, where logs would break them up: a command logs warnings only.
-    if cli.is_service() {
-        telemetry::init("projector", config.log_format);
+    if is_service {
+        telemetry::init(PROGRAM.name, config.log_format);
     } else {
-        telemetry::init_filtered("projector", LogFormat::Text, "warn");
+        telemetry::init_filtered(PROGRAM.name, LogFormat::Text, "warn");
     }
-    let shutdown = match shutdown::on_signals() {
-        Ok(shutdown) => shutdown,
-        Err(error) => {
-            tracing::error!(%error, "signals cannot be received");
-            return ExitCode::FAILURE;
-        }
-    };
-    match cli.execute(config, shutdown, &mut std::io::stdout()).await {
-        Ok(code) => code,
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "projector ended");
-            ExitCode::FAILURE
-        }
-    }
+    let shutdown = shutdown::on_signals().map_err(|error| PROGRAM.failed(&error))?;
+    let done = cli.execute(config, shutdown, &mut std::io::stdout()).await;
+    done.map_err(|error| if is_service { PROGRAM.ended(&error) } else { PROGRAM.failed(&error) })
 }

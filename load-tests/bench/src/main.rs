@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "bench", about = "Side-by-side measurements")]
+#[command(name = "bench", version = service_kit::build::VERSION_AND_COMMIT)]
+#[command(about = "Side-by-side measurements")]
 struct Arguments {
     #[command(subcommand)]
     bench: Bench,

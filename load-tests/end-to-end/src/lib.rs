@@ -78,6 +78,7 @@ impl World {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let ready = self.state.path().join(format!("ready-{number}.json"));
         let child = Command::new(&self.program)
+            .arg("--simulate")
             .arg("--state-dir")
             .arg(self.state.path())
             .arg("--ready-file")

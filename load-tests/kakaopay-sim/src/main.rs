@@ -13,6 +13,7 @@ use url::Url;
 
 /// KakaoPay with a memory, a pay page and a fault script. No money moves.
 #[derive(Debug, Parser)]
+#[command(name = "kakaopay-sim", version = service_kit::build::VERSION_AND_COMMIT)]
 struct Arguments {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:9900")]
@@ -124,7 +125,7 @@ async fn main() -> ExitCode {
         Ok(shutdown) => shutdown,
         Err(error) => {
             tracing::error!(%error, "failed to listen for signals");
-            return ExitCode::FAILURE;
+            return ExitCode::from(service_kit::cli::FAILED);
         }
     };
     match kakaopay_sim::run(config, shutdown).await {
@@ -132,7 +133,7 @@ async fn main() -> ExitCode {
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(%error, cause, "failed to simulate KakaoPay");
-            ExitCode::FAILURE
+            ExitCode::from(service_kit::cli::FAILED)
         }
     }
 }

@@ -6,6 +6,8 @@
 
 mod allocator;
 pub mod batch;
+pub mod build;
+pub mod cli;
 pub mod clock;
 pub mod clock_source;
 pub mod config;

@@ -2,7 +2,13 @@
 //!
 //! Neither connects when it is made: a process starts while a database is away, says so in
 //! `/health/ready`, and recovers without a restart. An absent Redis is an error at each call, never
-//! a hang: nothing that must be right depends on it.
+//! a hang: nothing that must be right depends on it. The way to another machine is encrypted
+//! ([`DatabaseTarget`], `rediss://`).
+
+mod target;
+
+pub use target::{DatabaseTarget, DatabaseUrlError, database_target};
+pub(crate) use target::{in_plain_text, is_loopback};
 
 use std::fmt;
 use std::future::Future;
@@ -11,10 +17,9 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
-use redis::{Client, Cmd, FromRedisValue, Pipeline};
+use redis::{Client, Cmd, ConnectionAddr, FromRedisValue, Pipeline};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
-use tokio_postgres::NoTls;
 
 use crate::config::Secret;
 
@@ -61,7 +66,7 @@ impl PoolSettings {
 pub enum PoolError {
     /// The PostgreSQL URL cannot be read; the URL itself is not repeated.
     #[error("read the database URL")]
-    PostgresUrl(#[source] tokio_postgres::Error),
+    PostgresUrl(#[from] DatabaseUrlError),
     /// The pool cannot be made with these settings.
     #[error("make the database pool")]
     Build(#[source] deadpool_postgres::BuildError),
@@ -87,8 +92,7 @@ pub fn postgres_tuned(
     settings: &PoolSettings,
     tuning: &[(&'static str, &'static str)],
 ) -> Result<Pool, PoolError> {
-    let mut config: tokio_postgres::Config =
-        url.expose().parse().map_err(PoolError::PostgresUrl)?;
+    let DatabaseTarget { mut config, tls, .. } = database_target(url)?;
     let limit = settings.statement_timeout.as_millis();
     let given = config.get_options().unwrap_or_default();
     // The kernel of a process that stands still goes on answering, so the server would never know.
@@ -108,7 +112,7 @@ pub fn postgres_tuned(
         .tcp_user_timeout(SILENCE_MAX);
     // `Fast` trusts a connection that is not known to be closed: one round trip less per use.
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    Pool::builder(Manager::from_config(config, NoTls, recycling))
+    Pool::builder(Manager::from_config(config, tls, recycling))
         .max_size(settings.size_max)
         .timeouts(Timeouts {
             wait: Some(settings.wait_max),
@@ -145,12 +149,22 @@ struct RedisInner {
 /// # Errors
 /// The URL cannot be read.
 pub fn redis(url: &Secret) -> Result<RedisHandle, PoolError> {
+    // For `rediss://`; another one that is installed already is as good.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     // The library's own error may repeat the URL and with it a password.
     let client = Client::open(url.expose()).map_err(|_may_hold_a_password| PoolError::RedisUrl)?;
     Ok(RedisHandle(Arc::new(RedisInner { client, manager: OnceCell::new() })))
 }
 
 impl RedisHandle {
+    /// Whether what is sent can be read and changed between two machines.
+    pub(crate) fn is_exposed(&self) -> bool {
+        let ConnectionAddr::Tcp(host, _port) = self.0.client.get_connection_info().addr() else {
+            return false;
+        };
+        !is_loopback(host)
+    }
+
     /// Runs one command.
     ///
     /// # Errors

@@ -8,19 +8,23 @@ use clap::Parser;
 /// projector and both APIs. With `DATABASE_URL`, `REDIS_URL` or `KAKAOPAY_BASE_URL` set, those are
 /// used instead of private ones. Ctrl-C stops everything cleanly.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "shop", version, about, long_about)]
 pub(crate) struct Cli {
     /// Drives the main job once, checks every step, and exits: 0 when all is well, 1 naming the
-    /// step that failed.
+    /// step that failed. Logs go to a file.
     #[arg(long)]
     pub(crate) demo: bool,
+
+    /// Confirms that nothing is real: with `DATABASE_URL` set, the secrets may be generated and the
+    /// gateway may be simulated.
+    #[arg(long)]
+    pub(crate) simulate: bool,
 
     /// Catalogue to import at start: JSON lines, gzip accepted. Without it a small one that ships
     /// with the project is used.
     #[arg(long, value_name = "FILE")]
     pub(crate) catalogue: Option<PathBuf>,
 
-    /// First of nine consecutive ports; without it free ones are taken.
+    /// First of eleven consecutive ports; without it free ones are taken.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1024..=65000))]
     pub(crate) port_base: Option<u16>,
 

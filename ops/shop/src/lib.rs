@@ -6,6 +6,8 @@
 
 mod cli;
 pub mod demo;
+mod front;
+mod outside;
 mod ports;
 pub mod ready;
 mod services;
@@ -13,17 +15,21 @@ mod state;
 mod system;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 
-use clap::Parser as _;
-use service_kit::config::Secret;
+use service_kit::cli::{ANSWER_IS_NO, Program};
 use service_kit::telemetry::{self, LogFormat};
 use service_kit::{config, shutdown};
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::Cli;
 use crate::demo::{DemoError, Failure};
 use crate::ports::Ports;
+use crate::services::Outside;
 use crate::state::{StateDir, StateError};
 use crate::system::System;
 
@@ -33,6 +39,15 @@ pub enum ShopError {
     /// The state directory cannot be used.
     #[error("prepare the state directory")]
     State(#[from] StateError),
+    /// The ready file of an earlier start cannot be removed.
+    #[error("remove the ready file {path}")]
+    ReadyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// No free port.
     #[error("find free ports")]
     Ports(#[source] std::io::Error),
@@ -81,42 +96,98 @@ impl Environment {
         let set = self.0.iter().filter(|(_, value)| !value.is_empty());
         set.map(|(name, value)| (name.clone(), value.clone()))
     }
-
-    pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
-        self.plain(name).map(Secret::new)
-    }
 }
+
+const PROGRAM: Program = Program {
+    name: "shop",
+    variables: outside::ALL,
+    check: |lookup| outside::load(lookup, false).map(drop),
+};
 
 /// The whole program: reads arguments and environment, runs, and turns the outcome into an exit
-/// code: 0 when all went well, 1 otherwise, with one line on standard error that says why.
+/// code, with one line on standard error that says why when it is not 0.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let environment = Environment::read();
-    let format = if cli.json_logs { LogFormat::Json } else { LogFormat::Text };
-    telemetry::init("shop", format);
+    let cli: Cli = match PROGRAM.parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let outside = match PROGRAM.configuration(|lookup| outside::load(lookup, cli.simulate)) {
+        Ok(outside) => outside,
+        Err(code) => return code,
+    };
+    if let Err(error) = log(&cli) {
+        return PROGRAM.failed(&error);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return tell(&error),
+        Err(error) => return PROGRAM.failed(&error),
     };
-    match runtime.block_on(run(cli, environment)) {
+    match runtime.block_on(run(cli, Environment::read(), outside)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => tell(&error),
+        Err(error @ ShopError::Demo(_)) => {
+            PROGRAM.failed(&error);
+            ExitCode::from(ANSWER_IS_NO)
+        }
+        Err(error) => PROGRAM.failed(&error),
     }
 }
 
-async fn run(cli: Cli, environment: Environment) -> Result<(), ShopError> {
+/// The demo's steps are all that stands on the terminal: its logs go to a file.
+fn log(cli: &Cli) -> io::Result<()> {
+    let format = if cli.json_logs { LogFormat::Json } else { LogFormat::Text };
+    if !cli.demo {
+        telemetry::init(PROGRAM.name, format);
+        return Ok(());
+    }
+    let name = format!("pillivery-demo-{:016x}.log", rand::random::<u64>());
+    let path = std::env::temp_dir().join(name);
+    let file = fs::File::create_new(&path)?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(telemetry::FILTER_DEFAULT))
+        .with_ansi(false)
+        .with_writer(Mutex::new(file));
+    // Another subscriber (a test's) is as good.
+    drop(lines.try_init());
+    demo::say(&format!("The logs of this demo: {}", path.display()));
+    Ok(())
+}
+
+async fn run(cli: Cli, environment: Environment, outside: Outside) -> Result<(), ShopError> {
+    if let Some(path) = &cli.ready_file {
+        remove_stale(path)?;
+    }
     let state = open_state(&cli, &environment)?;
     let ports = Ports::plan(cli.port_base).map_err(ShopError::Ports)?;
     let asked_to_stop = shutdown::on_signals().map_err(ShopError::Signals)?;
-    let system = System::start(&cli, &environment, &state, ports).await?;
+    let system = System::start(&cli, &environment, outside, &state, ports).await?;
     let outcome = if cli.demo {
         system.demo(&asked_to_stop).await
     } else {
         system.greet();
         system.wait(&asked_to_stop).await
     };
+    if let Some(path) = &cli.ready_file {
+        drop(fs::remove_file(path));
+    }
     system.stop().await;
     outcome
+}
+
+/// A script that waits for the file would read an earlier start's addresses.
+fn remove_stale(path: &Path) -> Result<(), ShopError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(ShopError::ReadyFile { path: path.to_owned(), source })
+        }
+        Ok(()) | Err(_) => match path.parent() {
+            // A folder that is not there is found now and not after everything has started.
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+                let source = io::ErrorKind::NotADirectory.into();
+                Err(ShopError::ReadyFile { path: path.to_owned(), source })
+            }
+            _ => Ok(()),
+        },
+    }
 }
 
 /// The demo begins with nothing, so it gets a folder of its own unless one is named.
@@ -136,13 +207,25 @@ fn open_state(cli: &Cli, environment: &Environment) -> Result<StateDir, StateErr
     StateDir::open(base.ok_or(StateError::Nowhere)?.join("pillivery"))
 }
 
-#[expect(clippy::print_stderr, reason = "the last word of a program goes to standard error")]
-fn tell(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("shop: {}", Failure::of(error));
-    ExitCode::FAILURE
-}
-
 /// Names the part whose setting cannot be used.
 pub(crate) fn config_error(part: &'static str) -> impl Fn(config::ConfigError) -> ShopError {
     move |error| ShopError::part(part, &error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A script that waits for the file read the addresses of an earlier start.
+    #[test]
+    fn a_ready_file_of_an_earlier_start_is_removed_first() {
+        let folder = StateDir::temporary().unwrap();
+        let path = folder.path().join("ready.json");
+        remove_stale(&path).unwrap();
+        fs::write(&path, "{}").unwrap();
+        remove_stale(&path).unwrap();
+        assert!(!path.exists());
+        let nowhere = folder.path().join("nowhere/ready.json");
+        assert!(remove_stale(&nowhere).unwrap_err().to_string().contains("nowhere/ready.json"));
+    }
 }

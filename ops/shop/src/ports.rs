@@ -22,12 +22,19 @@ pub(crate) struct Ports {
     pub(crate) postgres: u16,
     /// Private Redis.
     pub(crate) redis: u16,
-    /// Health and metrics of worker and projector.
+    /// Health and metrics of the worker.
     pub(crate) worker_ops: u16,
+    /// Both APIs under one address.
+    pub(crate) shop: u16,
+    /// Health and metrics of the projector.
+    pub(crate) projector_ops: u16,
 }
 
+/// Parts that listen.
+const PARTS: usize = 11;
+
 impl Ports {
-    /// Nine ports from `base` on, or nine free ones.
+    /// Consecutive ports from `base` on, or free ones.
     ///
     /// # Errors
     /// When the system has no free port to give.
@@ -48,6 +55,8 @@ impl Ports {
             postgres,
             redis,
             worker_ops,
+            shop,
+            projector_ops,
         ] = numbers;
         Ok(Self {
             checkout,
@@ -59,6 +68,8 @@ impl Ports {
             postgres,
             redis,
             worker_ops,
+            shop,
+            projector_ops,
         })
     }
 }
@@ -68,9 +79,9 @@ pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// Nine different free ports: all are held at once before any is let go.
-fn free_ports() -> io::Result<[u16; 9]> {
-    let mut numbers = [0_u16; 9];
+/// Different free ports: all are held at once before any is let go.
+fn free_ports() -> io::Result<[u16; PARTS]> {
+    let mut numbers = [0_u16; PARTS];
     let mut held = Vec::with_capacity(numbers.len());
     for number in &mut numbers {
         let listener = TcpListener::bind(loopback(0))?;

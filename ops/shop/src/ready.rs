@@ -1,18 +1,22 @@
 //! What the embedded shop tells the world once everything answers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Every address of a running shop, as `--ready-file` writes them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Addresses {
-    /// Command API, without a trailing slash.
+    /// Both APIs under one address, without a trailing slash.
+    pub shop: String,
+    /// Command API.
     pub checkout_api: String,
     /// Query API.
     pub storefront_api: String,
     /// Administrators' API.
     pub admin_api: String,
-    /// Health and metrics of worker and projector.
-    pub worker_ops: String,
+    /// Health and metrics, by process.
+    pub ops: BTreeMap<String, String>,
     /// Simulated KakaoPay; absent when a real one is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kakaopay_sim: Option<String>,

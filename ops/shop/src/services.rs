@@ -6,8 +6,8 @@ use kakaopay_sim::{SimConfig, SimHandle, Simulator};
 use service_kit::config::Secret;
 use testkit::{Durability, PrivatePostgres, PrivateRedis};
 
+use crate::ShopError;
 use crate::ports::{Ports, loopback};
-use crate::{Environment, ShopError};
 
 /// The database the embedded shop makes in its own PostgreSQL.
 const DATABASE: &str = "pillivery";
@@ -25,29 +25,37 @@ pub(crate) struct Services {
     pub(crate) kakaopay_url: String,
 }
 
+/// Services that the environment names, in place of private ones.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    pub(crate) database_url: Option<Secret>,
+    pub(crate) redis_url: Option<Secret>,
+    pub(crate) kakaopay_url: Option<String>,
+}
+
 impl Services {
-    /// Starts what the environment does not name.
+    /// Starts what is not outside.
     pub(crate) async fn start(
-        environment: &Environment,
+        outside: Outside,
         ports: &Ports,
         state: &Path,
         kakaopay_key: &str,
     ) -> Result<Self, ShopError> {
-        let (postgres, database_url) = if let Some(url) = environment.secret("DATABASE_URL") {
+        let (postgres, database_url) = if let Some(url) = outside.database_url {
             (None, url)
         } else {
             let server = PrivatePostgres::start(state, ports.postgres, Durability::Durable).await?;
             let url = Secret::new(server.database(DATABASE).await?);
             (Some(server), url)
         };
-        let (redis, redis_url) = if let Some(url) = environment.secret("REDIS_URL") {
+        let (redis, redis_url) = if let Some(url) = outside.redis_url {
             (None, url)
         } else {
             let server = PrivateRedis::start(state, ports.redis).await?;
             let url = Secret::new(server.url());
             (Some(server), url)
         };
-        let (kakaopay, kakaopay_url) = if let Some(url) = environment.plain("KAKAOPAY_BASE_URL") {
+        let (kakaopay, kakaopay_url) = if let Some(url) = outside.kakaopay_url {
             (None, url)
         } else {
             let config = SimConfig {

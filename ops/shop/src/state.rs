@@ -55,6 +55,12 @@ pub enum StateError {
         #[source]
         source: io::Error,
     },
+    /// Data and secrets would lie among the sources, where they are committed or cleaned away.
+    #[error("{path} lies inside a checkout; give --state-dir a folder outside of it")]
+    InCheckout {
+        /// Which.
+        path: PathBuf,
+    },
     /// The secrets file is not one of ours.
     #[error("read the secrets in {path}")]
     Secrets {
@@ -70,8 +76,13 @@ impl StateDir {
     /// Opens `path`, making it if need be.
     ///
     /// # Errors
-    /// [`StateError::Io`].
+    /// [`StateError::Io`], or [`StateError::InCheckout`].
     pub(crate) fn open(path: PathBuf) -> Result<Self, StateError> {
+        let absolute = std::path::absolute(&path)
+            .map_err(|source| StateError::Io { path: path.clone(), source })?;
+        if absolute.ancestors().any(is_checkout) {
+            return Err(StateError::InCheckout { path });
+        }
         make_dir(&path)?;
         Ok(Self { path, removed_at_end: false })
     }
@@ -138,6 +149,11 @@ impl Secrets {
     }
 }
 
+/// Whether this project's sources lie there.
+fn is_checkout(folder: &Path) -> bool {
+    folder.join(".git").exists() && folder.join("ops/run").exists()
+}
+
 fn random_secret() -> String {
     STANDARD.encode(rand::random::<[u8; SECRET_BYTES]>())
 }
@@ -164,4 +180,20 @@ pub(crate) fn write_private(path: &Path, value: &impl Serialize) -> Result<(), S
     file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     // A reader sees the whole file or none: the rename is atomic.
     fs::rename(&temporary, path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_and_secrets_stay_out_of_a_checkout() {
+        let folder = StateDir::temporary().unwrap();
+        let inside = folder.path().join("deep/state");
+        assert!(StateDir::open(inside.clone()).is_ok(), "any other folder will do");
+        fs::create_dir(folder.path().join(".git")).unwrap();
+        fs::create_dir(folder.path().join("ops")).unwrap();
+        fs::write(folder.path().join("ops/run"), "").unwrap();
+        assert!(matches!(StateDir::open(inside), Err(StateError::InCheckout { .. })));
+    }
 }

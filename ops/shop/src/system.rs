@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::cli::Cli;
 use crate::ports::{Ports, loopback};
 use crate::ready::{Addresses, AdminLogin};
-use crate::services::Services;
+use crate::services::{Outside, Services};
 use crate::state::{StateDir, write_private};
 use crate::{Environment, ShopError, demo};
 
@@ -45,13 +45,13 @@ impl System {
     pub(crate) async fn start(
         cli: &Cli,
         environment: &Environment,
+        outside: Outside,
         state: &StateDir,
         ports: Ports,
     ) -> Result<Self, ShopError> {
         let secrets = state.secrets()?;
         let services =
-            Services::start(environment, &ports, state.path(), &secrets.kakaopay_secret_key)
-                .await?;
+            Services::start(outside, &ports, state.path(), &secrets.kakaopay_secret_key).await?;
         migrator::up(services.database_url.expose())
             .await
             .map_err(|error| ShopError::part("migrations", &error))?;
@@ -66,7 +66,7 @@ impl System {
         }
 
         let (trigger, shutdown) = shutdown::pair();
-        let parts = settings.start_parts(&shutdown)?;
+        let parts = settings.start_parts(&ports, &shutdown)?;
         let at = addresses(&ports, &services, &secrets.admin_password);
         let system = Self {
             services,
@@ -87,7 +87,7 @@ impl System {
     /// Waits until both APIs say they are ready, or a part ends.
     async fn until_it_answers(&self, ports: &Ports) -> Result<(), ShopError> {
         let mut parts = self.parts.lock().await;
-        let ops = [ports.checkout_ops, ports.storefront_ops, ports.worker_ops];
+        let ops = [ports.checkout_ops, ports.storefront_ops, ports.worker_ops, ports.projector_ops];
         tokio::select! {
             ended = parts.join_next() => Err(ended_early(ended)),
             answered = answering(&ops) => answered,
@@ -170,10 +170,19 @@ async fn is_ready(client: &reqwest::Client, url: &str) -> bool {
 fn addresses(ports: &Ports, services: &Services, admin_password: &str) -> Addresses {
     let http = |port| format!("http://{}", loopback(port));
     Addresses {
+        shop: http(ports.shop),
         checkout_api: http(ports.checkout),
         storefront_api: http(ports.storefront),
         admin_api: http(ports.admin),
-        worker_ops: http(ports.worker_ops),
+        ops: [
+            ("checkout-api", ports.checkout_ops),
+            ("storefront-api", ports.storefront_ops),
+            ("worker", ports.worker_ops),
+            ("projector", ports.projector_ops),
+        ]
+        .into_iter()
+        .map(|(process, port)| (process.to_owned(), http(port)))
+        .collect(),
         kakaopay_sim: services.simulator_url(),
         database_url: services.database_url.expose().to_owned(),
         redis_url: services.redis_url.expose().to_owned(),
@@ -182,20 +191,27 @@ fn addresses(ports: &Ports, services: &Services, admin_password: &str) -> Addres
 }
 
 fn greeting(at: &Addresses, state: &Path) -> String {
+    let operators: Vec<String> =
+        at.ops.iter().map(|(process, url)| format!("{process} {url}")).collect();
+    let operators = operators.join(", ");
     let simulator = at.kakaopay_sim.as_deref().unwrap_or("configured by KAKAOPAY_BASE_URL");
     format!(
         "The shop is open. Data and secrets: {state}\n\
+         \n  shop            {shop}   (both APIs under one address)\
          \n  command API     {checkout}   (docs: {checkout}/docs)\
          \n  query API       {storefront}   (docs: {storefront}/docs)\
          \n  admin API       {admin}\
-         \n  KakaoPay        {simulator}\n\
+         \n  KakaoPay        {simulator}\
+         \n  operators       {ops}   (/health/ready, /metrics, /version)\n\
          \nPlace an order (needs curl and jq):\n\
          {curl}\n\
          \nCtrl-C stops everything.",
         state = state.display(),
+        shop = at.shop,
+        ops = operators,
         checkout = at.checkout_api,
         storefront = at.storefront_api,
         admin = at.admin_api,
-        curl = settings::order_line(&at.checkout_api, &at.storefront_api),
+        curl = settings::order_line(&at.shop),
     )
 }

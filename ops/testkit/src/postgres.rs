@@ -124,6 +124,32 @@ impl PrivatePostgres {
         Ok(self.layout.url(self.port, name))
     }
 
+    /// Serves new connections over TLS with this certificate and key, both as PEM.
+    ///
+    /// # Errors
+    /// The server is away or cannot use them.
+    pub async fn encrypt(&self, certificate: &str, key: &str) -> Result<(), ServiceError> {
+        self.store_certificate(certificate, key)
+            .await
+            .map_err(|source| ServiceError::Refused { what: "serve over TLS", source })
+    }
+
+    async fn store_certificate(&self, certificate: &str, key: &str) -> Result<(), BoxError> {
+        let client = connect(&self.url()).await?;
+        for (file, text) in [("server.crt", certificate), ("server.key", key)] {
+            // The server writes them itself, so that they belong to its account. It refuses a key
+            // that others may read.
+            let lines = text.trim().replace('\'', "").replace('\n', "'), ('");
+            let write = format!("umask 077; cat > {file}");
+            client
+                .batch_execute(&format!("copy (values ('{lines}')) to program '{write}'"))
+                .await?;
+        }
+        client.batch_execute("alter system set ssl = on").await?;
+        client.batch_execute("select pg_reload_conf()").await?;
+        Ok(())
+    }
+
     async fn make_database(&self, name: &str) -> Result<(), BoxError> {
         let client = connect(&self.url()).await?;
         let look = "select 1 from pg_database where datname = $1";

@@ -60,7 +60,8 @@ async fn status_tells_every_version_for_people_and_machines() {
     let (_, said) = projector_says(&shop, &["status"]).await;
     assert!(said.contains("order_history") && said.contains("live"), "{said}");
     let (_, said) = projector_says(&shop, &["status", "--json"]).await;
-    let versions: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let versions = &said["rows"];
     assert_eq!(versions.as_array().unwrap().len(), 6);
     assert_eq!(versions[0]["lag_events"], 0);
 }

@@ -1,15 +1,56 @@
 //! What `storefront-api` can be told, and by which variable.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use service_kit::clock_source::ClockSource;
-use service_kit::config::{ConfigError, Secret, Settings};
+use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
 use service_kit::telemetry::LogFormat;
 
 /// Database connections when nothing else is asked for. A page is one short statement, so eight
 /// connections answer thousands of pages a second; the database serves other processes too.
-const DATABASE_CONNECTIONS_DEFAULT: usize = 8;
+const DATABASE_CONNECTIONS_DEFAULT: u64 = 8;
+
+/// Every variable of `storefront-api`.
+pub const VARIABLES: Table = &[
+    shared::DATABASE_URL,
+    shared::DATABASE_PLAINTEXT,
+    shared::REDIS_URL,
+    shared::REDIS_PLAINTEXT,
+    Variable::with(
+        "STOREFRONT_LISTEN",
+        Shape::Address,
+        "127.0.0.1:8081",
+        "Where shoppers are answered.",
+    ),
+    Variable::with(
+        "STOREFRONT_OPS_LISTEN",
+        Shape::Address,
+        "127.0.0.1:9081",
+        "Health, metrics and version.",
+    ),
+    Variable::required(
+        "ACCESS_TOKEN_KEY",
+        Shape::Key,
+        "Verifies access tokens; the key that checkout-api signs with.",
+    ),
+    shared::MASTER_KEY,
+    Variable::number(
+        "STOREFRONT_DATABASE_CONNECTIONS",
+        DATABASE_CONNECTIONS_DEFAULT,
+        1..=200,
+        "Most database connections at once.",
+    ),
+    Variable::with(
+        "STOREFRONT_CACHE",
+        Shape::Words(&["on", "off"]),
+        "on",
+        "Whether finished catalogue pages are kept for a moment; off is for measuring the database.",
+    ),
+    shared::LOG_FORMAT,
+    shared::CLOCK_FILE,
+    shared::CLOCK_SETTABLE,
+];
 
 /// Everything `storefront-api` reads from its environment, and nothing else.
 #[derive(Debug, Clone)]
@@ -42,24 +83,19 @@ impl StorefrontConfig {
     /// Reads the configuration through `lookup`.
     ///
     /// # Errors
-    /// Names the first variable that is missing or cannot be used, without its value.
+    /// Names every variable that is missing or cannot be used, without its value.
     pub fn load(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let settings = Settings::new(lookup);
-        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let settings = Settings::of(VARIABLES, lookup)?;
         Ok(Self {
-            database_url: settings.secret("DATABASE_URL")?,
+            database_url: settings.database_url("DATABASE_URL")?,
             redis_url: settings.optional_secret("REDIS_URL"),
-            listen: settings.parsed("STOREFRONT_LISTEN", local(8081))?,
-            ops_listen: settings.parsed("STOREFRONT_OPS_LISTEN", local(9081))?,
+            listen: settings.value("STOREFRONT_LISTEN")?,
+            ops_listen: settings.value("STOREFRONT_OPS_LISTEN")?,
             access_token_key: settings.secret("ACCESS_TOKEN_KEY")?,
             master_key: settings.secret("MASTER_KEY")?,
-            database_connections_max: settings.number(
-                "STOREFRONT_DATABASE_CONNECTIONS",
-                DATABASE_CONNECTIONS_DEFAULT,
-                1..=200,
-            )?,
-            cache: settings.parsed("STOREFRONT_CACHE", Switch::On)?,
-            log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            database_connections_max: settings.value("STOREFRONT_DATABASE_CONNECTIONS")?,
+            cache: settings.value("STOREFRONT_CACHE")?,
+            log_format: settings.value("LOG_FORMAT")?,
             clock: ClockSource::load(&settings)?,
         })
     }
@@ -103,8 +139,8 @@ mod tests {
     fn table(name: &str) -> Option<String> {
         let value = match name {
             "DATABASE_URL" => "postgres://shop:hunter2@db/shop",
-            "ACCESS_TOKEN_KEY" => "0123456789abcdef0123456789abcdef",
-            "MASTER_KEY" => "bWFzdGVy",
+            "ACCESS_TOKEN_KEY" => "token key of the tests, 32 bytes or more",
+            "MASTER_KEY" => "Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=",
             _ => return None,
         };
         Some(value.to_owned())
@@ -128,6 +164,6 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let shown = format!("{:?}", StorefrontConfig::load(table).unwrap());
-        assert!(!shown.contains("hunter2") && !shown.contains("0123456789"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("32 bytes"), "{shown}");
     }
 }

@@ -17,5 +17,5 @@ mod read_error;
 mod run;
 mod state;
 
-pub use config::{NoSwitch, StorefrontConfig, Switch};
+pub use config::{NoSwitch, StorefrontConfig, Switch, VARIABLES};
 pub use run::{Assembled, Listeners, StorefrontError, assemble, run, run_on};

@@ -2,33 +2,33 @@
 
 use std::process::ExitCode;
 
-use service_kit::config::environment;
+use clap::Parser;
+use service_kit::cli::Program;
 use service_kit::{shutdown, telemetry};
-use storefront_api::StorefrontConfig;
+use storefront_api::{StorefrontConfig, VARIABLES};
+
+/// The query API of the shop. Answers requests until SIGINT or SIGTERM.
+#[derive(Debug, Parser)]
+struct Cli {}
+
+const PROGRAM: Program = Program {
+    name: "storefront-api",
+    variables: &[VARIABLES],
+    check: |lookup| StorefrontConfig::load(lookup).map(drop),
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = match StorefrontConfig::load(environment()) {
-        Ok(config) => config,
-        Err(error) => {
-            telemetry::init("storefront-api", telemetry::LogFormat::Json);
-            tracing::error!(%error, "the configuration cannot be used");
-            return ExitCode::FAILURE;
-        }
-    };
-    telemetry::init("storefront-api", config.log_format);
-    let shutdown = match shutdown::on_signals() {
-        Ok(shutdown) => shutdown,
-        Err(error) => {
-            tracing::error!(%error, "signals cannot be received");
-            return ExitCode::FAILURE;
-        }
-    };
-    match storefront_api::run(config, shutdown).await {
+    match serve().await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "storefront-api ended");
-            ExitCode::FAILURE
-        }
+        Err(code) => code,
     }
+}
+
+async fn serve() -> Result<(), ExitCode> {
+    let Cli {} = PROGRAM.parse()?;
+    let config = PROGRAM.configuration(|lookup| StorefrontConfig::load(lookup))?;
+    telemetry::init(PROGRAM.name, config.log_format);
+    let shutdown = shutdown::on_signals().map_err(|error| PROGRAM.ended(&error))?;
+    storefront_api::run(config, shutdown).await.map_err(|error| PROGRAM.ended(&error))
 }

@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use service_kit::config::Secret;
+use service_kit::pools::{DatabaseTarget, DatabaseUrlError, database_target};
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 mod embedded {
     refinery::embed_migrations!("../migrations");
@@ -41,6 +42,9 @@ pub struct Status {
 /// Why the schema could not be brought up to date or looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
+    /// The URL cannot be used; it is not repeated.
+    #[error("read the database URL")]
+    Url(#[from] DatabaseUrlError),
     /// The database is away or refuses us; the URL is not repeated.
     #[error("connect to the database")]
     Connect(#[source] tokio_postgres::Error),
@@ -124,8 +128,8 @@ struct Session {
 
 impl Session {
     async fn open(database_url: &str) -> Result<Self, MigrateError> {
-        let url = Secret::from(database_url);
-        let connecting = tokio_postgres::connect(url.expose(), NoTls);
+        let DatabaseTarget { config, tls, .. } = database_target(&Secret::from(database_url))?;
+        let connecting = config.connect(tls);
         let Ok(connected) = tokio::time::timeout(CONNECT_WAIT_MAX, connecting).await else {
             return Err(MigrateError::ConnectTimeout);
         };

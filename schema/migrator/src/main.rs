@@ -1,15 +1,22 @@
 //! The `migrator` process: `migrator up` and `migrator status [--json]`.
-//!
-//! Reads `DATABASE_URL`. Exit code 0: done; 1: failed; 2: `status` found pending migrations.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use service_kit::config::{Settings, environment};
+use service_kit::cli::{self, Program};
+use service_kit::config::{Settings, Table, shared};
 
+const VARIABLES: Table = &[shared::DATABASE_URL, shared::DATABASE_PLAINTEXT];
+
+const PROGRAM: Program = Program {
+    name: "migrator",
+    variables: &[VARIABLES],
+    check: |lookup| Settings::of(VARIABLES, lookup).map(drop),
+};
+
+/// Brings the database to the schema this build expects.
 #[derive(Debug, Parser)]
-#[command(name = "migrator", about = "Brings the database to the schema this build expects")]
 struct Arguments {
     #[command(subcommand)]
     order: Order,
@@ -19,9 +26,9 @@ struct Arguments {
 enum Order {
     /// Applies every migration that is missing.
     Up,
-    /// Shows what is applied and what is pending; changes nothing.
+    /// Shows what is applied and what is pending; exits with 1 when something is. Changes nothing.
     Status {
-        /// One JSON object instead of lines.
+        /// Prints a JSON object.
         #[arg(long)]
         json: bool,
     },
@@ -29,28 +36,25 @@ enum Order {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    service_kit::telemetry::init("migrator", service_kit::telemetry::LogFormat::Text);
-    match run(Arguments::parse().order).await {
-        Ok(code) => code,
-        Err(error) => {
-            let mut cause: Option<&dyn std::error::Error> = Some(error.as_ref());
-            let mut line = "failed to".to_owned();
-            while let Some(current) = cause {
-                line = format!("{line}: {current}");
-                cause = current.source();
-            }
-            tracing::error!("{line}");
-            ExitCode::FAILURE
-        }
+    match run().await {
+        Ok(code) | Err(code) => code,
     }
 }
 
-async fn run(order: Order) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let url = Settings::new(environment()).secret("DATABASE_URL")?;
-    let mut out = std::io::stdout().lock();
+async fn run() -> Result<ExitCode, ExitCode> {
+    let Arguments { order } = PROGRAM.parse()?;
+    let url = PROGRAM.configuration(|lookup| {
+        Settings::of(VARIABLES, lookup)?.database_url(shared::DATABASE_URL.name)
+    })?;
+    service_kit::telemetry::init(PROGRAM.name, service_kit::telemetry::LogFormat::Text);
+    carry_out(order, url.expose()).await.map_err(|error| PROGRAM.failed(&*error))
+}
+
+async fn carry_out(order: Order, url: &str) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let mut out = std::io::stdout();
     match order {
         Order::Up => {
-            let report = migrator::up(url.expose()).await?;
+            let report = migrator::up(url).await?;
             for name in &report.applied {
                 writeln!(out, "applied {name}")?;
             }
@@ -58,20 +62,19 @@ async fn run(order: Order) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Order::Status { json } => {
-            let status = migrator::status(url.expose()).await?;
+            let migrator::Status { applied, pending } = migrator::status(url).await?;
             if json {
-                let object =
-                    serde_json::json!({ "applied": status.applied, "pending": status.pending });
-                writeln!(out, "{object}")?;
+                cli::print_json(&serde_json::json!({ "applied": applied, "pending": pending }))?;
             } else {
-                for name in &status.applied {
+                for name in &applied {
                     writeln!(out, "applied {name}")?;
                 }
-                for name in &status.pending {
+                for name in &pending {
                     writeln!(out, "pending {name}")?;
                 }
             }
-            Ok(if status.pending.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
+            let is_current = pending.is_empty();
+            Ok(if is_current { ExitCode::SUCCESS } else { ExitCode::from(cli::ANSWER_IS_NO) })
         }
     }
 }

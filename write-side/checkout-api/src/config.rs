@@ -1,11 +1,10 @@
 //! What `checkout-api` can be told, and by which variable.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use service_kit::clock_source::ClockSource;
-use service_kit::config::{ConfigError, Secret, Settings};
+use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
 use service_kit::telemetry::LogFormat;
 use url::Url;
 
@@ -13,18 +12,124 @@ use crate::accounts::Allowance;
 
 /// Passwords hashed at once when nothing else is asked for: a core's worth of 20 ms each, and
 /// 19 MiB apiece.
-const PASSWORD_HASHES_DEFAULT: usize = 2;
+const PASSWORD_HASHES_DEFAULT: u64 = 2;
 /// Tries to log in per account before they are slowed down: a person who mistypes stays below.
-const ACCOUNT_TRIES_DEFAULT: u32 = 10;
+const ACCOUNT_TRIES_DEFAULT: u64 = 10;
 /// Seconds until an account is allowed another try.
 const ACCOUNT_REFILL_SECONDS_DEFAULT: u64 = 30;
 /// Sign-ups and logins per address before they are slowed down; offices share an address.
-const ADDRESS_TRIES_DEFAULT: u32 = 200;
+const ADDRESS_TRIES_DEFAULT: u64 = 200;
 /// Milliseconds until an address is allowed another one.
 const ADDRESS_REFILL_MS_DEFAULT: u64 = 200;
 /// Longest wait for the gateway's pay page before a client is told to look again. Shorter than the
 /// gateway's own deadline: the page that comes later is found under the order.
 const PAYMENT_WAIT_SECONDS_DEFAULT: u64 = 10;
+
+/// Every variable of `checkout-api`.
+pub const VARIABLES: Table = &[
+    shared::DATABASE_URL,
+    shared::DATABASE_PLAINTEXT,
+    shared::REDIS_URL,
+    shared::REDIS_PLAINTEXT,
+    Variable::with(
+        "CHECKOUT_LISTEN",
+        Shape::Address,
+        "127.0.0.1:8080",
+        "Where shoppers are answered.",
+    ),
+    Variable::with(
+        "CHECKOUT_ADMIN_LISTEN",
+        Shape::Address,
+        "127.0.0.1:8082",
+        "Where administrators are answered.",
+    ),
+    Variable::with(
+        "CHECKOUT_OPS_LISTEN",
+        Shape::Address,
+        "127.0.0.1:9080",
+        "Health, metrics and version.",
+    ),
+    Variable::required("ACCESS_TOKEN_KEY", Shape::Key, "Signs access tokens."),
+    shared::MASTER_KEY,
+    shared::DIGEST_PEPPER,
+    shared::RETURN_URL_KEY,
+    shared::PUBLIC_BASE_URL,
+    Variable::optional(
+        "PAYMENT_RESULT_URL",
+        Shape::WebAddress,
+        "The page that a browser is sent on to after paying, with ?order=…&outcome=… added; outcome is \
+         processing, paid, declined, cancelled, failed, called_off or expired. Without it checkout-api \
+         shows a plain page.",
+    ),
+    Variable::optional(
+        "CORS_ORIGINS",
+        Shape::Checked("origins, separated by commas", |text| {
+            if text.split(',').map(str::trim).all(is_origin) {
+                Ok(())
+            } else {
+                Err("expected origins such as https://shop.example")
+            }
+        }),
+        "Origins whose pages may call checkout-api.",
+    ),
+    Variable::with(
+        "TRUST_PROXY",
+        Shape::Words(&["false", "true"]),
+        "false",
+        "Whether X-Forwarded-For is written by a proxy of ours.",
+    ),
+    Variable::number(
+        "CHECKOUT_DATABASE_CONNECTIONS",
+        8,
+        1..=200,
+        "Most connections for appends, and as many again for loads and for accounts.",
+    ),
+    Variable::number(
+        "PASSWORD_HASHES_MAX",
+        PASSWORD_HASHES_DEFAULT,
+        1..=64,
+        "Passwords hashed at once.",
+    ),
+    Variable::number(
+        "LOGIN_ACCOUNT_TRIES",
+        ACCOUNT_TRIES_DEFAULT,
+        1..=1_000_000,
+        "Logins at once per account.",
+    ),
+    Variable::number(
+        "LOGIN_ACCOUNT_REFILL_SECONDS",
+        ACCOUNT_REFILL_SECONDS_DEFAULT,
+        1..=3_600,
+        "Seconds until an account is allowed another login.",
+    ),
+    Variable::number(
+        "LOGIN_ADDRESS_TRIES",
+        ADDRESS_TRIES_DEFAULT,
+        1..=1_000_000,
+        "Sign-ups and logins at once per address.",
+    ),
+    Variable::number(
+        "LOGIN_ADDRESS_REFILL_MS",
+        ADDRESS_REFILL_MS_DEFAULT,
+        1..=3_600_000,
+        "Milliseconds until an address is allowed another one.",
+    ),
+    Variable::number(
+        "PAYMENT_WAIT_SECONDS",
+        PAYMENT_WAIT_SECONDS_DEFAULT,
+        1..=15,
+        "Longest wait for the gateway's pay page.",
+    ),
+    Variable::with(
+        "FEED_WATCHER",
+        Shape::Words(&["own", "follow"]),
+        "follow",
+        "Whether this process computes the log's safe position itself or follows another's.",
+    ),
+    shared::LOG_FORMAT,
+    shared::CLOCK_FILE,
+    shared::CLOCK_SETTABLE,
+];
 
 /// Everything `checkout-api` reads from its environment, and nothing else.
 #[derive(Debug, Clone)]
@@ -104,96 +209,50 @@ impl CheckoutConfig {
     /// Reads the configuration through `lookup`.
     ///
     /// # Errors
-    /// Names the first variable that is missing or cannot be used, without its value.
+    /// Names every variable that is missing or cannot be used, without its value.
     pub fn load(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let settings = Settings::new(lookup);
-        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let settings = Settings::of(VARIABLES, lookup)?;
         Ok(Self {
-            database_url: settings.secret("DATABASE_URL")?,
+            database_url: settings.database_url("DATABASE_URL")?,
             redis_url: settings.optional_secret("REDIS_URL"),
-            listen: settings.parsed("CHECKOUT_LISTEN", local(8080))?,
-            admin_listen: settings.parsed("CHECKOUT_ADMIN_LISTEN", local(8082))?,
-            ops_listen: settings.parsed("CHECKOUT_OPS_LISTEN", local(9080))?,
+            listen: settings.value("CHECKOUT_LISTEN")?,
+            admin_listen: settings.value("CHECKOUT_ADMIN_LISTEN")?,
+            ops_listen: settings.value("CHECKOUT_OPS_LISTEN")?,
             access_token_key: settings.secret("ACCESS_TOKEN_KEY")?,
             master_key: settings.secret("MASTER_KEY")?,
             digest_pepper: settings.secret("DIGEST_PEPPER")?,
             return_url_key: settings.secret("RETURN_URL_KEY")?,
             public_base_url: settings.required("PUBLIC_BASE_URL")?,
-            payment_result_url: result_url(&settings)?,
-            cors_origins: origins(&settings)?,
-            trusts_proxy: settings.parsed("TRUST_PROXY", false)?,
-            database_connections_max: settings.number(
-                "CHECKOUT_DATABASE_CONNECTIONS",
-                8,
-                1..=200,
-            )?,
-            password_hashes_max: settings.number(
-                "PASSWORD_HASHES_MAX",
-                PASSWORD_HASHES_DEFAULT,
-                1..=64,
-            )?,
+            payment_result_url: settings.optional_value("PAYMENT_RESULT_URL")?,
+            cors_origins: origins(&settings),
+            trusts_proxy: settings.value("TRUST_PROXY")?,
+            database_connections_max: settings.value("CHECKOUT_DATABASE_CONNECTIONS")?,
+            password_hashes_max: settings.value("PASSWORD_HASHES_MAX")?,
             login_per_account: Allowance {
-                burst: tries(&settings, "LOGIN_ACCOUNT_TRIES", ACCOUNT_TRIES_DEFAULT)?,
-                refill: Duration::from_secs(settings.number(
-                    "LOGIN_ACCOUNT_REFILL_SECONDS",
-                    ACCOUNT_REFILL_SECONDS_DEFAULT,
-                    1..=3600,
-                )?),
+                burst: settings.value("LOGIN_ACCOUNT_TRIES")?,
+                refill: Duration::from_secs(settings.value("LOGIN_ACCOUNT_REFILL_SECONDS")?),
             },
             login_per_address: Allowance {
-                burst: tries(&settings, "LOGIN_ADDRESS_TRIES", ADDRESS_TRIES_DEFAULT)?,
-                refill: Duration::from_millis(settings.number(
-                    "LOGIN_ADDRESS_REFILL_MS",
-                    ADDRESS_REFILL_MS_DEFAULT,
-                    1..=3_600_000,
-                )?),
+                burst: settings.value("LOGIN_ADDRESS_TRIES")?,
+                refill: Duration::from_millis(settings.value("LOGIN_ADDRESS_REFILL_MS")?),
             },
-            payment_wait_max: Duration::from_secs(settings.number(
-                "PAYMENT_WAIT_SECONDS",
-                PAYMENT_WAIT_SECONDS_DEFAULT,
-                1..=15,
-            )?),
-            feed_watcher: settings.parsed("FEED_WATCHER", FeedWatcher::Follow)?,
-            log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            payment_wait_max: Duration::from_secs(settings.value("PAYMENT_WAIT_SECONDS")?),
+            feed_watcher: settings.value("FEED_WATCHER")?,
+            log_format: settings.value("LOG_FORMAT")?,
             clock: ClockSource::load(&settings)?,
         })
     }
 }
 
-fn tries(settings: &Settings<'_>, name: &str, default: u32) -> Result<NonZeroU32, ConfigError> {
-    let number = settings.number(name, default, 1..=1_000_000)?;
-    Ok(NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
-}
-
-fn result_url(settings: &Settings<'_>) -> Result<Option<Url>, ConfigError> {
-    let Some(text) = settings.optional("PAYMENT_RESULT_URL") else {
-        return Ok(None);
-    };
-    let expected = || ConfigError::invalid("PAYMENT_RESULT_URL", "expected a web address");
-    let url: Url = text.trim().parse().map_err(|_may_repeat_it| expected())?;
-    if !["http", "https"].contains(&url.scheme()) {
-        return Err(expected());
-    }
-    Ok(Some(url))
-}
-
 /// Each origin as a browser sends it: scheme, host and port, nothing behind them.
-fn origins(settings: &Settings<'_>) -> Result<Vec<String>, ConfigError> {
+fn origins(settings: &Settings<'_>) -> Vec<String> {
     let list = settings.optional("CORS_ORIGINS").unwrap_or_default();
-    list.split(',')
-        .map(str::trim)
-        .filter(|origin| !origin.is_empty())
-        .map(|origin| {
-            let is_origin =
-                origin.parse::<Url>().is_ok_and(|url| url.origin().ascii_serialization() == origin);
-            is_origin.then(|| origin.to_owned()).ok_or_else(|| {
-                ConfigError::invalid(
-                    "CORS_ORIGINS",
-                    "expected origins such as https://shop.example",
-                )
-            })
-        })
-        .collect()
+    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+fn is_origin(text: &str) -> bool {
+    text.is_empty()
+        || text.parse::<Url>().is_ok_and(|url| url.origin().ascii_serialization() == text)
 }
 
 #[cfg(test)]
@@ -204,9 +263,10 @@ mod tests {
         move |asked| match asked {
             _ if asked == name => Some(value.to_owned()),
             "DATABASE_URL" => Some("postgres://shop:hunter2@db/shop".to_owned()),
-            "ACCESS_TOKEN_KEY" | "DIGEST_PEPPER" | "RETURN_URL_KEY" | "MASTER_KEY" => {
-                Some("0123456789abcdef0123456789abcdef".to_owned())
-            }
+            "ACCESS_TOKEN_KEY" => Some("token key of the tests, 32 bytes or more".to_owned()),
+            "DIGEST_PEPPER" => Some("pepper of the tests, 32 bytes or more".to_owned()),
+            "RETURN_URL_KEY" => Some("return key of the tests, 32 bytes or more".to_owned()),
+            "MASTER_KEY" => Some("Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=".to_owned()),
             "PUBLIC_BASE_URL" => Some("https://shop.example".to_owned()),
             _ => None,
         }
@@ -228,6 +288,10 @@ mod tests {
             ("CORS_ORIGINS", "https://shop.example/"),
             ("CORS_ORIGINS", "*"),
             ("PAYMENT_RESULT_URL", "javascript:alert(1)"),
+            ("PUBLIC_BASE_URL", "http://shop.example"),
+            ("DATABASE_URL", "postgres://shop:hunter2@db/shop?sslmode=disable"),
+            ("REDIS_URL", "redis://cache.example"),
+            ("MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
             ("PAYMENT_WAIT_SECONDS", "60"),
             ("FEED_WATCHER", "maybe"),
             ("LOGIN_ACCOUNT_TRIES", "0"),
@@ -240,6 +304,6 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let shown = format!("{:?}", CheckoutConfig::load(with("", "")).unwrap());
-        assert!(!shown.contains("hunter2") && !shown.contains("0123456789"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("32 bytes"), "{shown}");
     }
 }

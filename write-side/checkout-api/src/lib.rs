@@ -23,5 +23,5 @@ mod shop;
 
 pub use accounts::Allowance;
 pub use admin::{AdminCreated, CreateAdminError, NewAdmin, create_admin};
-pub use config::{CheckoutConfig, FeedWatcher};
+pub use config::{CheckoutConfig, FeedWatcher, VARIABLES};
 pub use run::{Assembled, Listeners, RunError, assemble, run, run_on};

@@ -2,18 +2,19 @@
 //! [`checkout_api::run`].
 
 use std::error::Error;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use checkout_api::import::{ImportArgs, run_command};
-use checkout_api::{AdminCreated, CheckoutConfig, NewAdmin};
+use checkout_api::{AdminCreated, CheckoutConfig, NewAdmin, VARIABLES};
 use clap::{Parser, Subcommand};
 use event_store::{Executor, ExecutorOptions, PgEventStore, StoreSizes};
-use service_kit::config::{Secret, Settings, environment};
+use service_kit::cli::Program;
+use service_kit::config::{Secret, Settings, Shape, Table, Variable, environment, shared};
 use service_kit::{shutdown, telemetry};
 
 /// The command API of the shop. Without a subcommand it serves.
 #[derive(Debug, Parser)]
-#[command(name = "checkout-api", version, about)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -30,69 +31,84 @@ enum Command {
     ImportCatalogue(ImportArgs),
 }
 
+const PROGRAM: Program = Program {
+    name: "checkout-api",
+    variables: &[VARIABLES],
+    check: |lookup| CheckoutConfig::load(lookup).map(drop),
+};
+
+/// What `create-admin` reads besides.
+const ADMIN_VARIABLES: Table = &[
+    Variable::required("ADMIN_EMAIL", Shape::Text, "What the administrator logs in with."),
+    Variable::with("ADMIN_DISPLAY_NAME", Shape::Text, "admin", "What the administrator is called."),
+    Variable::optional("ADMIN_PASSWORD", Shape::SecretText, "Read from standard input when unset."),
+];
+
+/// What `import-catalogue` reads.
+const DATABASE_VARIABLES: Table = &[shared::DATABASE_URL, shared::DATABASE_PLAINTEXT];
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match act(cli.command.unwrap_or(Command::Serve)).await {
+    match run().await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            telemetry::init("checkout-api", telemetry::LogFormat::Json);
-            tracing::error!(error = &*error, "checkout-api ended");
-            ExitCode::FAILURE
+        Err(code) => code,
+    }
+}
+
+async fn run() -> Result<(), ExitCode> {
+    let cli: Cli = PROGRAM.parse()?;
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve().await,
+        Command::CreateAdmin => create_admin().await,
+        Command::ImportCatalogue(args) => {
+            let url = PROGRAM.configuration(|lookup| {
+                Settings::of(DATABASE_VARIABLES, lookup)?.database_url(shared::DATABASE_URL.name)
+            })?;
+            import_catalogue(&url, &args).await.map_err(|error| PROGRAM.failed(&*error))
         }
     }
 }
 
-async fn act(command: Command) -> Result<(), Box<dyn Error>> {
-    match command {
-        Command::Serve => {
-            let config = configured()?;
-            checkout_api::run(config, shutdown::on_signals()?).await?;
-        }
-        Command::CreateAdmin => {
-            match checkout_api::create_admin(&configured()?, new_admin()?).await? {
-                AdminCreated::Now(user_id) => {
-                    tracing::info!(user.id = %user_id, "the administrator was made");
-                }
-                AdminCreated::Before => tracing::info!("the administrator was there already"),
-            }
-        }
-        Command::ImportCatalogue(args) => import_catalogue(&args).await?,
-    }
-    Ok(())
+async fn serve() -> Result<(), ExitCode> {
+    let config = PROGRAM.configuration(|lookup| CheckoutConfig::load(lookup))?;
+    telemetry::init(PROGRAM.name, config.log_format);
+    let shutdown = shutdown::on_signals().map_err(|error| PROGRAM.ended(&error))?;
+    checkout_api::run(config, shutdown).await.map_err(|error| PROGRAM.ended(&error))
 }
 
-fn configured() -> Result<CheckoutConfig, Box<dyn Error>> {
-    let config = CheckoutConfig::load(environment())?;
-    telemetry::init("checkout-api", config.log_format);
-    Ok(config)
+async fn create_admin() -> Result<(), ExitCode> {
+    let config = PROGRAM.configuration(|lookup| CheckoutConfig::load(lookup))?;
+    let admin = PROGRAM.configuration(|_lookup| Settings::of(ADMIN_VARIABLES, environment()))?;
+    let made = async {
+        let admin = NewAdmin {
+            email: admin.required("ADMIN_EMAIL")?,
+            password: match admin.optional_secret("ADMIN_PASSWORD") {
+                Some(password) => password,
+                None => first_line()?,
+            },
+            display_name: admin.value("ADMIN_DISPLAY_NAME")?,
+        };
+        let told = match checkout_api::create_admin(&config, admin).await? {
+            AdminCreated::Now(user_id) => format!("the administrator was made: {user_id}"),
+            AdminCreated::Before => "the administrator was there already".to_owned(),
+        };
+        writeln!(io::stdout(), "{told}")?;
+        Ok::<_, Box<dyn Error>>(())
+    };
+    made.await.map_err(|error| PROGRAM.failed(&*error))
 }
 
-/// Standard output is the report's alone: nothing is logged unless it fails.
-async fn import_catalogue(args: &ImportArgs) -> Result<(), Box<dyn Error>> {
-    let url = Settings::new(environment()).secret("DATABASE_URL")?;
-    let store = PgEventStore::open(&url, StoreSizes::default())?;
+/// Standard output is the report's alone: nothing is logged.
+async fn import_catalogue(url: &Secret, args: &ImportArgs) -> Result<(), Box<dyn Error>> {
+    let store = PgEventStore::open(url, StoreSizes::default())?;
     // Each item is met once, so there is nothing to remember.
     let options = ExecutorOptions { cache_entries: 0, ..ExecutorOptions::default() };
     run_command(&Executor::new(store, options), args).await?;
     Ok(())
 }
 
-fn new_admin() -> Result<NewAdmin, Box<dyn Error>> {
-    let settings = Settings::new(environment());
-    let password = match settings.optional_secret("ADMIN_PASSWORD") {
-        Some(password) => password,
-        None => first_line()?,
-    };
-    Ok(NewAdmin {
-        email: settings.required("ADMIN_EMAIL")?,
-        password,
-        display_name: settings.parsed("ADMIN_DISPLAY_NAME", "admin".to_owned())?,
-    })
-}
-
-fn first_line() -> std::io::Result<Secret> {
+fn first_line() -> io::Result<Secret> {
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
+    io::stdin().read_line(&mut line)?;
     Ok(Secret::from(line.trim_end_matches(['\r', '\n'])))
 }

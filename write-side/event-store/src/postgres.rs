@@ -112,7 +112,8 @@ impl PgEventStore {
         };
         let appends = pools::postgres_tuned(url, &settings, KEY_PLANS).map_err(unusable)?;
         let limit = sizes.statement_timeout.as_millis().to_string();
-        let connect = PgConnectOptions::from_str(url.expose())
+        let target = pools::database_target(url).map_err(unusable)?;
+        let connect = PgConnectOptions::from_str(target.url.expose())
             .map_err(unusable)?
             .application_name("event-store-load")
             .options([("statement_timeout", limit.as_str())]);

@@ -1,6 +1,6 @@
 //! What `worker` can be told, and by which variable.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -15,9 +15,16 @@ use crate::gateway::throttle::RatePolicy;
 use crate::relay::decide::REFUND_MARGIN;
 use crate::relay::{RelayPolicy, RetryPolicy};
 
-/// Test merchant codes of KakaoPay; need no contract.
-const CID_ONE_TIME_DEFAULT: &str = "TC0ONETIME";
-const CID_RECURRING_DEFAULT: &str = "TCSUBSCRIP";
+mod table;
+
+pub use table::VARIABLES;
+
+/// Test merchant codes of KakaoPay; need no contract. With them nothing is paid, so they are a default
+/// only where the gateway is a simulator on this machine.
+const CID_ONE_TIME_TEST: &str = "TC0ONETIME";
+const CID_RECURRING_TEST: &str = "TCSUBSCRIP";
+/// How KakaoPay's test codes begin.
+const CID_TEST_PREFIX: &str = "TC";
 
 /// Calls of shoppers under way at once: 2,000 may wait for a slow gateway, and others still pay.
 const CHECKOUT_CALLS_DEFAULT: usize = 2_500;
@@ -48,14 +55,19 @@ pub struct WorkerConfig {
     pub kakaopay_base_url: Url,
     /// `KAKAOPAY_SECRET_KEY`: the key of our application at KakaoPay.
     pub kakaopay_secret_key: Secret,
-    /// `KAKAOPAY_CID_ONE_TIME`: the merchant code of payments made once; the test code when unset.
+    /// `KAKAOPAY_CID_ONE_TIME`: the merchant code of payments made once; required unless the gateway is
+    /// on this machine.
     pub kakaopay_cid_one_time: String,
     /// `KAKAOPAY_CID_ONE_TIME_SECRET`: that code's own key, if it has one.
     pub kakaopay_cid_one_time_secret: Option<Secret>,
-    /// `KAKAOPAY_CID_RECURRING`: the merchant code of recurring payments; the test code when unset.
+    /// `KAKAOPAY_CID_RECURRING`: the merchant code of recurring payments; required unless the gateway is
+    /// on this machine.
     pub kakaopay_cid_recurring: String,
     /// `KAKAOPAY_CID_RECURRING_SECRET`: that code's own key, if it has one.
     pub kakaopay_cid_recurring_secret: Option<Secret>,
+    /// `KAKAOPAY_TEST_MODE`: whether test codes may be sent to another machine. Orders are then marked
+    /// as paid without a payment.
+    pub is_test_mode: bool,
     /// `PUBLIC_BASE_URL`: where shoppers' browsers reach checkout-api.
     pub public_base_url: String,
     /// `RETURN_URL_KEY`: at least 32 bytes; the same as checkout-api's.
@@ -123,28 +135,24 @@ impl WorkerConfig {
     /// Reads the configuration through `lookup` and compares what depends on each other.
     ///
     /// # Errors
-    /// Names the first variable that is missing or cannot be used, without its value.
+    /// Names every variable that is missing or cannot be used, without its value.
     pub fn load(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let settings = Settings::new(lookup);
-        let text = |name: &str, default: &str| {
-            settings.optional(name).unwrap_or_else(|| default.to_owned())
-        };
-        let base_url = settings.required("KAKAOPAY_BASE_URL")?;
+        let settings = Settings::of(VARIABLES, lookup)?;
         let gateway = gateway(&settings)?;
+        let kakaopay_base_url: Url = settings.value("KAKAOPAY_BASE_URL")?;
+        let cids = MerchantCodes::load(&settings, is_on_this_machine(&kakaopay_base_url))?;
         let config = Self {
-            database_url: settings.secret("DATABASE_URL")?,
-            ops_listen: settings
-                .parsed("WORKER_OPS_LISTEN", SocketAddr::from((Ipv4Addr::LOCALHOST, 9083)))?,
-            database_connections_max: settings.number("WORKER_DATABASE_CONNECTIONS", 8, 6..=100)?,
-            kakaopay_base_url: base_url.trim().parse().map_err(|_malformed| {
-                ConfigError::invalid("KAKAOPAY_BASE_URL", "expected a web address")
-            })?,
+            database_url: settings.database_url("DATABASE_URL")?,
+            ops_listen: settings.value("WORKER_OPS_LISTEN")?,
+            database_connections_max: settings.value("WORKER_DATABASE_CONNECTIONS")?,
+            kakaopay_base_url,
             kakaopay_secret_key: settings.secret("KAKAOPAY_SECRET_KEY")?,
-            kakaopay_cid_one_time: text("KAKAOPAY_CID_ONE_TIME", CID_ONE_TIME_DEFAULT),
+            kakaopay_cid_one_time: cids.one_time,
             kakaopay_cid_one_time_secret: settings.optional_secret("KAKAOPAY_CID_ONE_TIME_SECRET"),
-            kakaopay_cid_recurring: text("KAKAOPAY_CID_RECURRING", CID_RECURRING_DEFAULT),
+            kakaopay_cid_recurring: cids.recurring,
             kakaopay_cid_recurring_secret: settings
                 .optional_secret("KAKAOPAY_CID_RECURRING_SECRET"),
+            is_test_mode: cids.is_test_mode,
             public_base_url: settings.required("PUBLIC_BASE_URL")?,
             return_url_key: settings.secret("RETURN_URL_KEY")?,
             master_key: settings.secret("MASTER_KEY")?,
@@ -155,8 +163,8 @@ impl WorkerConfig {
                 refund_repeat_after: gateway.call_timeout + REFUND_MARGIN,
                 ..RetryPolicy::default()
             },
-            lease: millis(&settings, "RELAY_LEASE_MS", Duration::from_secs(10))?,
-            log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            lease: millis(&settings, "RELAY_LEASE_MS")?,
+            log_format: settings.value("LOG_FORMAT")?,
             clock: ClockSource::load(&settings)?,
         };
         config.check()?;
@@ -167,31 +175,80 @@ impl WorkerConfig {
     /// it waits for.
     ///
     /// # Errors
-    /// Names the variable that doesn't fit.
+    /// Names every variable that doesn't fit.
     pub fn check(&self) -> Result<(), ConfigError> {
+        let mut faults = Vec::new();
         let GatewayPolicy { connect_timeout, call_timeout, checkout, charge, look_up } =
             self.gateway;
         if call_timeout <= connect_timeout {
-            return Err(ConfigError::invalid(
+            faults.push(ConfigError::invalid(
                 "KAKAOPAY_CALL_TIMEOUT_MS",
                 "expected more than KAKAOPAY_CONNECT_TIMEOUT_MS",
             ));
         }
         if self.lease < LEASE_MIN {
-            return Err(ConfigError::invalid("RELAY_LEASE_MS", "expected at least 1000"));
+            faults.push(ConfigError::invalid("RELAY_LEASE_MS", "expected at least 1000"));
         }
         for (names, lane) in [(CHECKOUT, checkout), (CHARGE, charge), (LOOK_UP, look_up)] {
-            check_rate(names, lane)?;
+            faults.extend(check_rate(names, lane).err());
         }
         // A row under way at the end may be looked up and then called, and must be written down.
         let longest = (call_timeout * 2) + checkout.place_wait + look_up.place_wait;
         if self.relay.drain < longest {
-            return Err(ConfigError::invalid(
+            faults.push(ConfigError::invalid(
                 "KAKAOPAY_CALL_TIMEOUT_MS",
                 "expected two calls and their waits to fit the time to drain",
             ));
         }
-        Ok(())
+        ConfigError::refuse(faults)
+    }
+}
+
+/// The codes under which money is taken.
+struct MerchantCodes {
+    one_time: String,
+    recurring: String,
+    is_test_mode: bool,
+}
+
+impl MerchantCodes {
+    /// A forgotten code would mean KakaoPay's test code, which KakaoPay approves without moving money:
+    /// the shop would send goods for nothing.
+    fn load(settings: &Settings<'_>, is_simulated: bool) -> Result<Self, ConfigError> {
+        let is_test_mode = settings.value::<u8>("KAKAOPAY_TEST_MODE")? == 1;
+        let mut faults = Vec::new();
+        let mut code = |name: &'static str, test_code: &str| {
+            let set = settings.optional(name).map(|code| code.trim().to_owned());
+            match set {
+                Some(code)
+                    if code.starts_with(CID_TEST_PREFIX) && !is_simulated && !is_test_mode =>
+                {
+                    let expected = "expected a code of our contract; KakaoPay's test codes move no money \
+                                    and need KAKAOPAY_TEST_MODE=1";
+                    faults.push(ConfigError::invalid(name, expected));
+                    String::new()
+                }
+                Some(code) => code,
+                None if is_simulated => test_code.to_owned(),
+                None => {
+                    faults.push(ConfigError::NotSet { name: name.to_owned() });
+                    String::new()
+                }
+            }
+        };
+        let one_time = code("KAKAOPAY_CID_ONE_TIME", CID_ONE_TIME_TEST);
+        let recurring = code("KAKAOPAY_CID_RECURRING", CID_RECURRING_TEST);
+        ConfigError::refuse(faults)?;
+        Ok(Self { one_time, recurring, is_test_mode })
+    }
+}
+
+fn is_on_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -243,18 +300,18 @@ fn check_rate(names: LaneVariables, lane: LanePolicy) -> Result<(), ConfigError>
 fn gateway(settings: &Settings<'_>) -> Result<GatewayPolicy, ConfigError> {
     let default = GatewayPolicy::default();
     let lane = |names: LaneVariables, lane: LanePolicy| {
-        let calls_max = settings.number(names.calls_max, lane.calls_max, 1..=5_000)?;
-        let rates = NonZeroU32::MIN..=NonZeroU32::new(RATE_MAX).unwrap_or(NonZeroU32::MAX);
-        let calls_per_second = lane.rate.calls_per_second;
-        let calls_per_second =
-            settings.number(names.calls_per_second, calls_per_second, rates.clone())?;
-        let burst = settings.number(names.burst, calls_per_second, rates)?;
+        let calls_per_second: NonZeroU32 = settings.value(names.calls_per_second)?;
+        let burst = settings.optional_value(names.burst)?.unwrap_or(calls_per_second);
         let rate = RatePolicy { calls_per_second, burst };
-        Ok::<_, ConfigError>(LanePolicy { calls_max, rate, ..lane })
+        Ok::<_, ConfigError>(LanePolicy {
+            calls_max: settings.value(names.calls_max)?,
+            rate,
+            ..lane
+        })
     };
     Ok(GatewayPolicy {
-        connect_timeout: millis(settings, "KAKAOPAY_CONNECT_TIMEOUT_MS", default.connect_timeout)?,
-        call_timeout: millis(settings, "KAKAOPAY_CALL_TIMEOUT_MS", default.call_timeout)?,
+        connect_timeout: millis(settings, "KAKAOPAY_CONNECT_TIMEOUT_MS")?,
+        call_timeout: millis(settings, "KAKAOPAY_CALL_TIMEOUT_MS")?,
         checkout: lane(CHECKOUT, default.checkout)?,
         charge: lane(CHARGE, default.charge)?,
         look_up: lane(LOOK_UP, default.look_up)?,
@@ -262,23 +319,16 @@ fn gateway(settings: &Settings<'_>) -> Result<GatewayPolicy, ConfigError> {
 }
 
 fn relay(settings: &Settings<'_>) -> Result<RelayPolicy, ConfigError> {
-    let default = RelayPolicy::default();
     Ok(RelayPolicy {
-        rows_max: settings.number("RELAY_ROWS_MAX", default.rows_max, 1..=10_000)?,
-        background_rows_max: settings.number(
-            "RELAY_BACKGROUND_ROWS_MAX",
-            default.background_rows_max,
-            1..=1_000,
-        )?,
-        poll: millis(settings, "RELAY_POLL_MS", default.poll)?,
-        ..default
+        rows_max: settings.value("RELAY_ROWS_MAX")?,
+        background_rows_max: settings.value("RELAY_BACKGROUND_ROWS_MAX")?,
+        poll: millis(settings, "RELAY_POLL_MS")?,
+        ..RelayPolicy::default()
     })
 }
 
-/// A duration in milliseconds, at most an hour.
-fn millis(settings: &Settings<'_>, name: &str, default: Duration) -> Result<Duration, ConfigError> {
-    let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
-    settings.number(name, default, 1..=3_600_000).map(Duration::from_millis)
+fn millis(settings: &Settings<'_>, name: &str) -> Result<Duration, ConfigError> {
+    settings.value(name).map(Duration::from_millis)
 }
 
 #[cfg(test)]
@@ -290,9 +340,12 @@ mod tests {
             "DATABASE_URL" => "postgres://shop:hunter2@db/shop",
             "KAKAOPAY_BASE_URL" => "https://open-api.kakaopay.com",
             "KAKAOPAY_SECRET_KEY" => "DEV0000",
+            "KAKAOPAY_CID_ONE_TIME" => "CA00000001",
+            "KAKAOPAY_CID_RECURRING" => "CA00000002",
             "PUBLIC_BASE_URL" => "https://shop.example",
-            "RETURN_URL_KEY" | "DIGEST_PEPPER" => "0123456789abcdef0123456789abcdef",
-            "MASTER_KEY" => "bWFzdGVy",
+            "RETURN_URL_KEY" => "return key of the tests, 32 bytes or more",
+            "DIGEST_PEPPER" => "pepper of the tests, 32 bytes or more",
+            "MASTER_KEY" => "Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=",
             _ => return None,
         };
         Some(value.to_owned())
@@ -301,9 +354,62 @@ mod tests {
     #[test]
     fn the_defaults_fit_each_other() {
         let config = WorkerConfig::load(table).unwrap();
-        assert_eq!(config.kakaopay_cid_one_time, "TC0ONETIME");
+        assert_eq!(config.gateway, GatewayPolicy::default());
+        let relay = RelayPolicy::default();
+        assert_eq!(config.relay.rows_max, relay.rows_max);
+        assert_eq!(config.relay.background_rows_max, relay.background_rows_max);
         assert_eq!(config.relay.poll, Duration::from_millis(250));
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    /// A forgotten merchant code meant KakaoPay's public test code: orders were paid and no money moved.
+    #[test]
+    fn test_codes_are_for_a_simulator_or_an_explicit_test_mode() {
+        let with = |set: &'static [(&str, &str)]| {
+            WorkerConfig::load(move |name| {
+                let found = set.iter().find(|(known, _)| *known == name);
+                found.map_or_else(|| table(name), |(_, value)| Some((*value).to_owned()))
+            })
+        };
+        let forgotten = with(&[("KAKAOPAY_CID_ONE_TIME", ""), ("KAKAOPAY_CID_RECURRING", "")]);
+        let faults: Vec<String> =
+            forgotten.unwrap_err().each().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            faults,
+            ["KAKAOPAY_CID_ONE_TIME is not set", "KAKAOPAY_CID_RECURRING is not set"]
+        );
+
+        let test_code = with(&[("KAKAOPAY_CID_ONE_TIME", "TC0ONETIME")]).unwrap_err().to_string();
+        assert!(test_code.starts_with("KAKAOPAY_CID_ONE_TIME: "), "{test_code}");
+        assert!(test_code.contains("KAKAOPAY_TEST_MODE=1"), "{test_code}");
+
+        assert!(
+            with(&[("KAKAOPAY_CID_ONE_TIME", "TC0ONETIME"), ("KAKAOPAY_TEST_MODE", "1")])
+                .unwrap()
+                .is_test_mode
+        );
+
+        let simulated = with(&[
+            ("KAKAOPAY_BASE_URL", "http://127.0.0.1:9900"),
+            ("KAKAOPAY_CID_ONE_TIME", ""),
+            ("KAKAOPAY_CID_RECURRING", ""),
+        ])
+        .unwrap();
+        assert_eq!(simulated.kakaopay_cid_one_time, "TC0ONETIME");
+        assert_eq!(simulated.kakaopay_cid_recurring, "TCSUBSCRIP");
+        assert!(!simulated.is_test_mode);
+    }
+
+    #[test]
+    fn the_gateway_and_the_public_address_are_encrypted() {
+        for name in ["KAKAOPAY_BASE_URL", "PUBLIC_BASE_URL"] {
+            let plain = |asked: &str| match asked {
+                _ if asked == name => Some("http://shop.example".to_owned()),
+                _ => table(asked),
+            };
+            let error = WorkerConfig::load(plain).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name}: expected an https address")), "{error}");
+        }
     }
 
     #[test]

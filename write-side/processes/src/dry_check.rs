@@ -42,10 +42,11 @@ pub async fn check_kakaopay(config: &WorkerConfig) -> Result<Vec<CheckedStep>, W
     let (one_time, recurring) = merchants(config)?;
     // Also refuses what only the relay would come across later.
     drop(crate::gateway(config, &service_kit::clock::SystemClock::shared())?);
+    let mode = if config.is_test_mode { ", in test mode: no money moves" } else { "" };
     let mut steps = vec![CheckedStep {
         name: "settings",
         is_ok: true,
-        found: format!("fit each other; calls go to {}", config.kakaopay_base_url),
+        found: format!("fit each other; calls go to {}{mode}", config.kakaopay_base_url),
     }];
     steps.push(ask(&client, "one-time code", one_time).await);
     steps.push(ask(&client, "recurring code", recurring).await);

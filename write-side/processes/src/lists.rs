@@ -2,16 +2,17 @@
 
 use std::io::{self, Write};
 
-use operator::{MissingKey, OpenPayment, OpenRefund};
+use operator::{MissingKey, OpenPayment, OpenRefund, Operator};
 use serde::Serialize;
+use service_kit::cli::{self, Rows};
 use service_kit::clock::{Clock, SystemClock};
 
-use crate::{Failure, operator};
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Payments without an outcome.
-pub(crate) async fn unresolved(limit: u32, json: bool) -> Result<(), Failure> {
-    let open = operator()?.unresolved(SystemClock.now(), limit).await?;
-    print(&open, json, |out, payment: &OpenPayment| {
+pub(crate) async fn unresolved(operator: &Operator, limit: u32, json: bool) -> Result<(), Failure> {
+    let open = operator.unresolved(SystemClock.now(), limit).await?;
+    print(&open, limit, json, |out, payment: &OpenPayment| {
         let OpenPayment { order_id, attempt, state, since, next_look_up_at, .. } = payment;
         let row = payment.row_state.as_deref().unwrap_or("no row");
         let error = payment.last_error.as_deref().unwrap_or("-");
@@ -21,9 +22,9 @@ pub(crate) async fn unresolved(limit: u32, json: bool) -> Result<(), Failure> {
 }
 
 /// Refunds that the shop owes.
-pub(crate) async fn refunds(limit: u32, json: bool) -> Result<(), Failure> {
-    let open = operator()?.open_refunds(SystemClock.now(), false, limit).await?;
-    print(&open, json, |out, refund: &OpenRefund| {
+pub(crate) async fn refunds(operator: &Operator, limit: u32, json: bool) -> Result<(), Failure> {
+    let open = operator.open_refunds(SystemClock.now(), false, limit).await?;
+    print(&open, limit, json, |out, refund: &OpenRefund| {
         let OpenRefund { refund_id, order_id, amount, state, due_on, requested_at, .. } = refund;
         let kind = if refund.is_automatic { "automatic" } else { "requested" };
         let row = refund.row_state.as_deref().unwrap_or("no row");
@@ -34,26 +35,39 @@ pub(crate) async fn refunds(limit: u32, json: bool) -> Result<(), Failure> {
 }
 
 /// Recurring keys that are missing.
-pub(crate) async fn missing_keys(limit: u32, json: bool) -> Result<(), Failure> {
-    let missing = operator()?.missing_keys(limit).await?;
-    print(&missing, json, |out, key: &MissingKey| {
+pub(crate) async fn missing_keys(
+    operator: &Operator,
+    limit: u32,
+    json: bool,
+) -> Result<(), Failure> {
+    let missing = operator.missing_keys(limit).await?;
+    print(&missing, limit, json, |out, key: &MissingKey| {
         let MissingKey { billing_key_id, user_id, since } = key;
         writeln!(out, "{billing_key_id}  user {user_id}  since {since:.0}")
     })
 }
 
-fn print<T: Serialize>(
+/// Prints a list, and that it goes on where it was cut off.
+pub(crate) fn print<T: Serialize>(
     found: &[T],
+    limit: u32,
     json: bool,
     line: impl Fn(&mut dyn Write, &T) -> io::Result<()>,
 ) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string(found)?)?;
-        return Ok(());
+        cli::print_json(&Rows { rows: found })?;
+    } else {
+        let mut out = io::stdout().lock();
+        for one in found {
+            line(&mut out, one)?;
+        }
     }
-    for one in found {
-        line(&mut out, one)?;
+    let mut notes = io::stderr();
+    if found.is_empty() && !json {
+        writeln!(notes, "no rows")?;
+    }
+    if u32::try_from(found.len()) == Ok(limit) {
+        writeln!(notes, "only the first {limit} are shown; --limit N shows more")?;
     }
     Ok(())
 }

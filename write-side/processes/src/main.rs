@@ -6,37 +6,27 @@ use std::process::ExitCode;
 
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
-use contracts::Actor;
-use operator::{By, Intervention, Operator, OperatorError, RowView};
-use processes::WorkerConfig;
+use operator::Operator;
 use processes::reconcile::Span;
 use processes::reconcile::table::{self, days};
-use service_kit::clock::{Clock, SystemClock};
-use service_kit::config::{Settings, environment};
+use processes::{VARIABLES, WorkerConfig};
+use service_kit::cli::{self, Program, Rows};
+use service_kit::config::{Settings, Table, shared};
 use service_kit::pools::{self, PoolSettings};
-use service_kit::telemetry::LogFormat;
 use service_kit::{shutdown, telemetry};
-use uuid::Uuid;
 
 mod lists;
+mod outbox;
 
-/// Pillivery's background work: outbox relay, reactions, schedule.
+use lists::Failure;
+
+/// Pillivery's background work: outbox relay, reactions, schedule. `outbox`, `parked`, `differences`,
+/// `unresolved`, `refunds` and `missing-keys` need `DATABASE_URL` alone.
 #[derive(Debug, Parser)]
-#[command(name = "worker", version, after_help = VARIABLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
-
-const VARIABLES: &str = "\
-Variables: DATABASE_URL, KAKAOPAY_BASE_URL, KAKAOPAY_SECRET_KEY, PUBLIC_BASE_URL, RETURN_URL_KEY,
-MASTER_KEY, DIGEST_PEPPER; optional: KAKAOPAY_CID_ONE_TIME[_SECRET], KAKAOPAY_CID_RECURRING[_SECRET],
-WORKER_OPS_LISTEN, WORKER_DATABASE_CONNECTIONS, KAKAOPAY_CONNECT_TIMEOUT_MS, KAKAOPAY_CALL_TIMEOUT_MS,
-KAKAOPAY_{CHECKOUT,CHARGE,LOOK_UP}_CALLS_{MAX,PER_SECOND,BURST}, RELAY_ROWS_MAX, RELAY_BACKGROUND_ROWS_MAX,
-RELAY_POLL_MS,
-RELAY_LEASE_MS, LOG_FORMAT.
-KAKAOPAY_*_CALLS_PER_SECOND (4000, 20, 100) hold for this process: with several workers, each gets a part.
-`outbox`, `parked`, `differences`, `unresolved`, `refunds` and `missing-keys` need DATABASE_URL alone.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -45,12 +35,14 @@ enum Command {
     /// Looks at the outbox, or does something about a row.
     Outbox {
         #[command(subcommand)]
-        command: OutboxCommand,
+        command: outbox::OutboxCommand,
         /// Prints JSON.
         #[arg(long, global = true)]
         json: bool,
+        #[command(flatten)]
+        by: By,
     },
-    /// Compares approved payments with KakaoPay's books, ours | theirs; fails unless all agree.
+    /// Compares approved payments with KakaoPay's books, ours | theirs; exits with 1 unless all agree.
     Reconcile {
         /// The first day, by Korean time.
         #[arg(long)]
@@ -87,6 +79,14 @@ enum Command {
     },
 }
 
+/// Who intervenes.
+#[derive(Debug, Args)]
+struct By {
+    /// Who does it, for the record; the login name when left out.
+    #[arg(long = "as", value_name = "NAME", global = true)]
+    name: Option<String>,
+}
+
 #[derive(Debug, Args)]
 struct List {
     /// At most this many.
@@ -120,122 +120,105 @@ enum ParkedCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum OutboxCommand {
-    /// Lists rows, those that need somebody first.
-    List {
-        /// Only rows in this state.
-        #[arg(long)]
-        state: Option<String>,
-        /// At most this many.
-        #[arg(long, default_value_t = 50)]
-        limit: u32,
-    },
-    /// Shows one row with what was sent and what came of it.
-    Show {
-        /// The row.
-        id: Uuid,
-    },
-    /// Has the relay take a row up again; what may have been sent is looked up first.
-    Retry {
-        /// The row.
-        id: Uuid,
-    },
-    /// Tells the order that no money moved. Only when that is certain.
-    Resolve {
-        /// The row.
-        id: Uuid,
-        /// Confirms that the gateway's own books were looked at.
-        #[arg(long, required = true)]
-        not_done: bool,
-    },
-    /// Has nothing done about a row until it is released.
-    Hold {
-        /// The row.
-        id: Uuid,
-    },
-    /// Goes on with a held row.
-    Release {
-        /// The row.
-        id: Uuid,
-    },
+const PROGRAM: Program = Program {
+    name: "worker",
+    variables: &[VARIABLES],
+    check: |lookup| WorkerConfig::load(lookup).map(drop),
+};
+
+/// What operators' lists and interventions read.
+const DATABASE_VARIABLES: Table = &[shared::DATABASE_URL, shared::DATABASE_PLAINTEXT];
+
+/// Why a command was not carried out.
+enum Stopped {
+    /// Said already; the process exits with this.
+    Told(ExitCode),
+    /// Not said yet.
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Cli::parse().command.unwrap_or(Command::Run) {
-        Command::Run => return run().await,
-        Command::Outbox { command, json } => outbox(command, json).await.map(|()| true),
-        Command::Parked { command } => parked(command).await.map(|()| true),
-        Command::Reconcile { from, to, json } => reconcile(days(from, to), json).await,
-        Command::Differences { limit } => differences(limit).await.map(|()| true),
-        Command::Unresolved(List { limit, json }) => {
-            lists::unresolved(limit, json).await.map(|()| true)
-        }
-        Command::Refunds(List { limit, json }) => lists::refunds(limit, json).await.map(|()| true),
-        Command::MissingKeys(List { limit, json }) => {
-            lists::missing_keys(limit, json).await.map(|()| true)
-        }
-        Command::Kakaopay { command: KakaopayCommand::Check } => check().await,
+    let cli: Cli = match PROGRAM.parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
     };
-    match outcome {
+    match carry_out(cli.command.unwrap_or(Command::Run)).await {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            telemetry::init("worker", LogFormat::Text);
-            tracing::error!(error = &*error as &dyn std::error::Error, "nothing was done");
-            ExitCode::FAILURE
-        }
+        Ok(false) => ExitCode::from(cli::ANSWER_IS_NO),
+        Err(Stopped::Told(code)) => code,
+        Err(Stopped::Failed(error)) => PROGRAM.failed(&*error),
     }
 }
 
-async fn run() -> ExitCode {
-    let config = match WorkerConfig::load(environment()) {
-        Ok(config) => config,
-        Err(error) => {
-            telemetry::init("worker", LogFormat::Json);
-            tracing::error!(%error, "the configuration cannot be used");
-            return ExitCode::FAILURE;
+/// Whether the answer is yes.
+async fn carry_out(command: Command) -> Result<bool, Stopped> {
+    match command {
+        Command::Run => run().await.map_err(Stopped::Told)?,
+        Command::Outbox { command, json, by } => {
+            outbox::carry_out(&operator()?, command, json, by.name).await?;
         }
-    };
-    telemetry::init("worker", config.log_format);
+        Command::Parked { command } => parked(command).await?,
+        Command::Reconcile { from, to, json } => {
+            if to < from {
+                return Err(Stopped::Told(PROGRAM.wrong_use("--to is before --from")));
+            }
+            return reconcile(days(from, to), json).await;
+        }
+        Command::Differences { limit } => {
+            let open = operator()?.differences(limit).await?;
+            cli::print_json(&Rows { rows: &open })?;
+        }
+        Command::Unresolved(List { limit, json }) => {
+            lists::unresolved(&operator()?, limit, json).await?;
+        }
+        Command::Refunds(List { limit, json }) => {
+            lists::refunds(&operator()?, limit, json).await?;
+        }
+        Command::MissingKeys(List { limit, json }) => {
+            lists::missing_keys(&operator()?, limit, json).await?;
+        }
+        Command::Kakaopay { command: KakaopayCommand::Check } => return check().await,
+    }
+    Ok(true)
+}
+
+async fn run() -> Result<(), ExitCode> {
+    let config = PROGRAM.configuration(|lookup| WorkerConfig::load(lookup))?;
+    telemetry::init(PROGRAM.name, config.log_format);
     #[cfg(feature = "failpoints")]
-    if let Some(script) = environment()("FAILPOINTS")
+    if let Some(script) = service_kit::config::environment()("FAILPOINTS")
         && let Err(error) = processes::failpoints::configure(&script)
     {
-        tracing::error!(error, "the failpoints cannot be set");
-        return ExitCode::FAILURE;
+        return Err(PROGRAM.wrong_use(&format!("FAILPOINTS: {error}")));
     }
-    let shutdown = match shutdown::on_signals() {
-        Ok(shutdown) => shutdown,
-        Err(error) => {
-            tracing::error!(%error, "signals cannot be received");
-            return ExitCode::FAILURE;
-        }
-    };
-    match processes::run(config, shutdown).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "worker ended");
-            ExitCode::FAILURE
-        }
-    }
+    let shutdown = shutdown::on_signals().map_err(|error| PROGRAM.ended(&error))?;
+    processes::run(config, shutdown).await.map_err(|error| PROGRAM.ended(&error))
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+fn configured() -> Result<WorkerConfig, Stopped> {
+    PROGRAM.configuration(|lookup| WorkerConfig::load(lookup)).map_err(Stopped::Told)
+}
 
-fn operator() -> Result<Operator, Failure> {
-    let url = Settings::new(environment()).secret("DATABASE_URL")?;
+fn operator() -> Result<Operator, Stopped> {
+    let url = PROGRAM.configuration(|lookup| {
+        Settings::of(DATABASE_VARIABLES, lookup)?.database_url(shared::DATABASE_URL.name)
+    });
     let settings = PoolSettings { size_max: 1, ..PoolSettings::named("worker-operator") };
-    Ok(Operator::new(pools::postgres(&url, &settings)?))
+    Ok(Operator::new(pools::postgres(&url.map_err(Stopped::Told)?, &settings)?))
 }
 
 /// Whether everything agrees.
-async fn reconcile(span: Span, json: bool) -> Result<bool, Failure> {
+async fn reconcile(span: Span, json: bool) -> Result<bool, Stopped> {
     /// Payments between two lines of progress.
     const PROGRESS_STEP: u64 = 100;
-    let config = WorkerConfig::load(environment())?;
-    let reconciler = processes::reconciler(&config, shutdown::on_signals()?)?;
+    let reconciler = processes::reconciler(&configured()?, shutdown::on_signals()?)?;
     reconciler.update_index().await?;
     let (mut out, mut done, mut written) = (io::stdout(), 0_u64, Ok(()));
     if !json {
@@ -267,15 +250,9 @@ async fn reconcile(span: Span, json: bool) -> Result<bool, Failure> {
     Ok(summary.is_clean())
 }
 
-async fn differences(limit: u32) -> Result<(), Failure> {
-    let open = operator()?.differences(limit).await?;
-    writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&open)?)?;
-    Ok(())
-}
-
 /// Whether every check was passed.
-async fn check() -> Result<bool, Failure> {
-    let steps = processes::check_kakaopay(&WorkerConfig::load(environment())?).await?;
+async fn check() -> Result<bool, Stopped> {
+    let steps = processes::check_kakaopay(&configured()?).await?;
     let mut out = io::stdout();
     for step in &steps {
         let mark = if step.is_ok { "ok" } else { "WRONG" };
@@ -284,68 +261,16 @@ async fn check() -> Result<bool, Failure> {
     Ok(steps.iter().all(|step| step.is_ok))
 }
 
-async fn parked(command: ParkedCommand) -> Result<(), Failure> {
+async fn parked(command: ParkedCommand) -> Result<(), Stopped> {
     match command {
         ParkedCommand::List { limit } => {
             let parked = operator()?.parked(limit).await?;
-            writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&parked)?)?;
+            cli::print_json(&Rows { rows: &parked })?;
         }
         ParkedCommand::Retry { reaction, position } => {
             operator()?.retry_parked(&reaction, position).await?;
+            writeln!(io::stdout(), "{reaction}: event {position} is handled once more")?;
         }
-    }
-    Ok(())
-}
-
-async fn outbox(command: OutboxCommand, json: bool) -> Result<(), Failure> {
-    let operator = operator()?;
-    match command {
-        OutboxCommand::List { state, limit } => {
-            print(&operator.list(state.as_deref(), limit).await?, json)
-        }
-        OutboxCommand::Show { id } => {
-            let shown = operator.show(id).await?.ok_or(OperatorError::NoSuchRow(id))?;
-            // One row is only readable as a whole.
-            writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&shown)?)?;
-            Ok(())
-        }
-        OutboxCommand::Retry { id } => intervene(&operator, id, Intervention::Retry, json).await,
-        OutboxCommand::Resolve { id, not_done: _ } => {
-            let at = SystemClock.now();
-            intervene(&operator, id, Intervention::ResolveAsNotDone { at }, json).await
-        }
-        OutboxCommand::Hold { id } => intervene(&operator, id, Intervention::Hold, json).await,
-        OutboxCommand::Release { id } => {
-            intervene(&operator, id, Intervention::Release, json).await
-        }
-    }
-}
-
-/// Does it and shows the row as it is then.
-async fn intervene(
-    operator: &Operator,
-    id: Uuid,
-    what: Intervention,
-    json: bool,
-) -> Result<(), Failure> {
-    let actor = Actor::System("operator".to_owned());
-    operator.intervene(id, what, &By { actor, request_id: Uuid::now_v7().to_string() }).await?;
-    print(operator.show(id).await?.as_slice(), json)
-}
-
-fn print(rows: &[RowView], json: bool) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    if json {
-        writeln!(out, "{}", serde_json::to_string(rows)?)?;
-        return Ok(());
-    }
-    for row in rows {
-        let error = row.last_error.as_deref().unwrap_or("-");
-        writeln!(
-            out,
-            "{}  {:<9}  {:<15}  try {:<3} {}  {}",
-            row.id, row.state, row.kind, row.attempt, row.stream, error
-        )?;
     }
     Ok(())
 }

@@ -13,6 +13,8 @@ pub const GATEWAY_CALLS: &str = "gateway_calls_total";
 pub const GATEWAY_CALL_SECONDS: &str = "gateway_call_seconds";
 /// Answers that were not the ones to our request. Every one is an alarm: money may have moved.
 pub const GATEWAY_MISMATCHES: &str = "gateway_mismatches_total";
+/// 1 while KakaoPay's test codes are allowed on its real address: orders are paid and no money moves.
+pub const GATEWAY_TEST_MODE: &str = "gateway_test_mode";
 /// Calls refused because the gateway refuses our access (key, address, merchant code), by operation.
 /// Every one is an alarm: nothing is paid or refunded until an operator mends it.
 pub const GATEWAY_ACCESS_REFUSED: &str = "gateway_access_refused_total";
@@ -89,6 +91,7 @@ pub fn describe() {
     describe_histogram!(GATEWAY_CALL_SECONDS, Unit::Seconds, "how long gateway calls take");
     describe_counter!(GATEWAY_MISMATCHES, Unit::Count, "answers that do not match the request");
     describe_counter!(GATEWAY_ACCESS_REFUSED, Unit::Count, "calls whose access was refused");
+    describe_gauge!(GATEWAY_TEST_MODE, Unit::Count, "1 while test codes are allowed");
     describe_counter!(GATEWAY_THROTTLED, Unit::Count, "calls over the limit per second");
     describe_gauge!(BREAKER_STATE, Unit::Count, "0 closed, 1 half open, 2 open");
     describe_counter!(BREAKER_CHANGES, Unit::Count, "transitions of a breaker");
@@ -138,6 +141,10 @@ pub(crate) fn gateway_mismatch(operation: &'static str) {
 
 pub(crate) fn gateway_access_refused(operation: &'static str) {
     counter!(GATEWAY_ACCESS_REFUSED, "operation" => operation).increment(1);
+}
+
+pub(crate) fn gateway_test_mode(is_on: bool) {
+    gauge!(GATEWAY_TEST_MODE).set(if is_on { 1.0 } else { 0.0 });
 }
 
 pub(crate) fn gateway_throttled(class: &'static str, result: &'static str) {

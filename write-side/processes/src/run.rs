@@ -383,6 +383,10 @@ impl Parts {
 
 /// What the calls of the gateway are held to, as it came out of the environment and the defaults.
 fn say_limits(config: &WorkerConfig) {
+    metrics::gateway_test_mode(config.is_test_mode);
+    if config.is_test_mode {
+        tracing::warn!("KAKAOPAY_TEST_MODE: orders are paid with test codes and no money moves");
+    }
     let policy = &config.gateway;
     let lanes =
         [("checkout", policy.checkout), ("charge", policy.charge), ("look_up", policy.look_up)];

@@ -12,7 +12,7 @@ const DEMO_WAIT_MAX: Duration = Duration::from_mins(5);
 
 async fn demo(settings: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop-under-test"));
-    command.arg("--demo").envs(settings.iter().copied()).kill_on_drop(true);
+    command.args(["--demo", "--simulate"]).envs(settings.iter().copied()).kill_on_drop(true);
     timeout(DEMO_WAIT_MAX, command.output()).await.expect("the demo ends").expect("the demo runs")
 }
 

@@ -8,6 +8,7 @@
 mod bad_network;
 mod chaos;
 mod demo;
+mod front;
 mod graceful_end;
 mod one_charge;
 mod postgres_restarts;

@@ -106,7 +106,7 @@ pub(crate) fn times(history: &[String], event: &str) -> usize {
 
 /// The value of a counter without labels among a worker's metrics; 0 before its first increment.
 pub(crate) async fn counter(at: &Addresses, name: &str) -> u64 {
-    let text = reqwest::get(format!("{}/metrics", at.worker_ops)).await.unwrap();
+    let text = reqwest::get(format!("{}/metrics", at.ops["worker"])).await.unwrap();
     let text = text.text().await.unwrap();
     let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     values.next_back().map_or(0, |value| value.parse().unwrap())

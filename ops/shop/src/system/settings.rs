@@ -11,15 +11,11 @@ use service_kit::shutdown::Shutdown;
 use storefront_api::StorefrontConfig;
 use tokio::task::JoinSet;
 
+use crate::front::{self, Behind};
 use crate::ports::{Ports, loopback};
 use crate::services::Services;
 use crate::state::Secrets;
 use crate::{Environment, ShopError, config_error};
-
-/// KakaoPay's published test codes; used unless the environment names others.
-const CID_ONE_TIME_TEST: &str = "TC0ONETIME";
-/// The same for recurring payments.
-const CID_RECURRING_TEST: &str = "TCSUBSCRIP";
 
 /// What the administrator of an embedded shop is called.
 const ADMIN_NAME: &str = "shopkeeper";
@@ -37,7 +33,7 @@ impl Settings {
         secrets: &Secrets,
     ) -> Self {
         let listen = |port: u16| loopback(port).to_string();
-        let public = format!("http://{}", listen(ports.checkout));
+        let public = format!("http://{}", listen(ports.shop));
         let own = [
             ("ACCESS_TOKEN_KEY", secrets.access_token_key.clone()),
             ("MASTER_KEY", secrets.master_key.clone()),
@@ -50,19 +46,27 @@ impl Settings {
             ("STOREFRONT_LISTEN", listen(ports.storefront)),
             ("STOREFRONT_OPS_LISTEN", listen(ports.storefront_ops)),
             ("WORKER_OPS_LISTEN", listen(ports.worker_ops)),
+            ("PROJECTOR_OPS_LISTEN", listen(ports.projector_ops)),
             // One watcher a process is enough, and the command API is the one that waits for it.
             ("FEED_WATCHER", "own".to_owned()),
             ("KAKAOPAY_SECRET_KEY", secrets.kakaopay_secret_key.clone()),
-            ("KAKAOPAY_CID_ONE_TIME", CID_ONE_TIME_TEST.to_owned()),
-            ("KAKAOPAY_CID_RECURRING", CID_RECURRING_TEST.to_owned()),
         ];
-        let mut table: HashMap<String, String> =
-            own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        table.extend(environment.all());
+        let mut table: HashMap<String, String> = environment.all().collect();
+        for (name, value) in own {
+            // A secret may also be set as a file.
+            if !table.contains_key(&format!("{name}_FILE")) {
+                table.entry(name.to_owned()).or_insert(value);
+            }
+        }
         // Where the services are is known better here than in the environment.
-        table.insert("DATABASE_URL".to_owned(), services.database_url.expose().to_owned());
-        table.insert("REDIS_URL".to_owned(), services.redis_url.expose().to_owned());
-        table.insert("KAKAOPAY_BASE_URL".to_owned(), services.kakaopay_url.clone());
+        for (name, value) in [
+            ("DATABASE_URL", services.database_url.expose()),
+            ("REDIS_URL", services.redis_url.expose()),
+            ("KAKAOPAY_BASE_URL", services.kakaopay_url.as_str()),
+        ] {
+            table.remove(&format!("{name}_FILE"));
+            table.insert(name.to_owned(), value.to_owned());
+        }
         Self(table)
     }
 
@@ -96,6 +100,7 @@ impl Settings {
     /// Starts every part; each ends at `shutdown`.
     pub(crate) fn start_parts(
         &self,
+        ports: &Ports,
         shutdown: &Shutdown,
     ) -> Result<JoinSet<Result<(), ShopError>>, ShopError> {
         let checkout = self.checkout()?;
@@ -116,6 +121,9 @@ impl Settings {
         parts.spawn(async move {
             named("storefront-api", storefront_api::run(storefront, until).await)
         });
+        let until = stop();
+        let (at, behind) = (loopback(ports.shop), Behind::of(ports));
+        parts.spawn(async move { named("front", front::serve(at, behind, until).await) });
         Ok(parts)
     }
 }
@@ -129,13 +137,13 @@ fn named<E: std::error::Error>(
 }
 
 /// A line for a terminal that signs up, logs in and places an order for the cheapest item.
-pub(crate) fn order_line(checkout: &str, storefront: &str) -> String {
+pub(crate) fn order_line(shop: &str) -> String {
     format!(
-        "  C={checkout} S={storefront} E=me$RANDOM@example.com; J='Content-Type: application/json'; \
-         curl -sH \"$J\" $C/api/users -d '{{\"email\":\"'$E'\",\"password\":\"secret-1!\",\"displayName\":\"me'$RANDOM'\"}}' >/dev/null; \
-         T=$(curl -sH \"$J\" $C/api/auth/login -d '{{\"email\":\"'$E'\",\"password\":\"secret-1!\"}}' | jq -r .accessToken); \
+        "  S={shop} E=me$RANDOM@example.com; J='Content-Type: application/json'; \
+         curl -sH \"$J\" $S/api/users -d '{{\"email\":\"'$E'\",\"password\":\"secret-1!\",\"displayName\":\"me'$RANDOM'\"}}' >/dev/null; \
+         T=$(curl -sH \"$J\" $S/api/auth/login -d '{{\"email\":\"'$E'\",\"password\":\"secret-1!\"}}' | jq -r .accessToken); \
          I=$(curl -s \"$S/api/items?sort=PRICE_LOW&size=1\" | jq -r .items[0].itemId); \
-         curl -sH \"$J\" -H \"Authorization: Bearer $T\" -H \"Idempotency-Key: first-$RANDOM\" $C/api/orders -d \
+         curl -sH \"$J\" -H \"Authorization: Bearer $T\" -H \"Idempotency-Key: first-$RANDOM\" $S/api/orders -d \
          '{{\"lines\":[{{\"itemId\":\"'$I'\",\"quantity\":1}}],\"receiver\":{{\"name\":\"홍길동\",\"phone\":\"010-1234-5678\",\"address\":{{\"zip\":\"04524\",\"city\":\"서울 중구\",\"detail\":\"3층\"}}}}}}' | jq"
     )
 }

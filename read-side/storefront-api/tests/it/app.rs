@@ -19,7 +19,7 @@ use uuid::Uuid;
 use contracts::UserId;
 
 const ACCESS_TOKEN_KEY: &str = "an access token key of forty-two bytes, eh";
-const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const MASTER_KEY: &str = "Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=";
 
 /// The API with a fresh database; ends when it is dropped.
 pub(crate) struct TestApp {

@@ -5,6 +5,7 @@
 mod app;
 mod carts;
 mod catalogue;
+mod command_line;
 mod conventions;
 mod freshness;
 mod openapi;

@@ -39,6 +39,10 @@ enum Outcome {
     Processing,
     Cancelled,
     Failed,
+    /// The order is paid: the browser came again after the outcome was recorded.
+    Paid,
+    /// The payment was declined.
+    Declined,
     /// The order was called off.
     CalledOff,
     /// The order was not paid in time.
@@ -155,9 +159,15 @@ impl ReturnsApi {
                 ReturnedAs::Authenticated { pg_token, token_mark: Text::parse(&mark).ok() }
             }
             (Outcome::Cancelled, _) => ReturnedAs::Cancelled,
-            (Outcome::Processing | Outcome::Failed | Outcome::CalledOff | Outcome::Expired, _) => {
-                ReturnedAs::Failed
-            }
+            (
+                Outcome::Processing
+                | Outcome::Failed
+                | Outcome::Paid
+                | Outcome::Declined
+                | Outcome::CalledOff
+                | Outcome::Expired,
+                _,
+            ) => ReturnedAs::Failed,
         };
         let at = self.0.clock.now();
         let context = CommandContext::new(metadata_of(Actor::System(ACTOR.to_owned()), None));
@@ -197,16 +207,26 @@ impl Outcome {
             Self::Processing => "processing",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
+            Self::Paid => "paid",
+            Self::Declined => "declined",
             Self::CalledOff => "called_off",
             Self::Expired => "expired",
         }
     }
 
-    /// What is shown: that the order is over counts more than how the browser came back.
-    const fn of_order(self, status: Option<OrderStatus>) -> Self {
+    /// What is shown: that the order is over, or how the payment ended, counts more than how the
+    /// browser came back.
+    fn of_order(self, status: Option<OrderStatus>) -> Self {
+        let is_waiting = self == Self::Processing;
         match status {
             Some(OrderStatus::Cancelled) => Self::CalledOff,
             Some(OrderStatus::Expired) => Self::Expired,
+            Some(OrderStatus::Paid | OrderStatus::PartlyRefunded | OrderStatus::Refunded)
+                if is_waiting =>
+            {
+                Self::Paid
+            }
+            Some(OrderStatus::Declined) if is_waiting => Self::Declined,
             Some(
                 OrderStatus::Placed
                 | OrderStatus::AwaitingPayment
@@ -265,6 +285,8 @@ const fn page_of(outcome: Outcome) -> &'static str {
         Outcome::Processing => include_str!("returns/processing.html"),
         Outcome::Cancelled => include_str!("returns/cancelled.html"),
         Outcome::Failed => include_str!("returns/failed.html"),
+        Outcome::Paid => include_str!("returns/paid.html"),
+        Outcome::Declined => include_str!("returns/declined.html"),
         Outcome::CalledOff => include_str!("returns/called_off.html"),
         Outcome::Expired => include_str!("returns/expired.html"),
     }

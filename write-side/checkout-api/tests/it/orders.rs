@@ -16,7 +16,7 @@ async fn place(app: &TestApp, person: &Person, key: &str, body: Value) -> crate:
 }
 
 /// Pays `order` as shopper, relay and gateway together would.
-async fn paid(app: &TestApp, person: &Person, order: OrderId) {
+pub(crate) async fn paid(app: &TestApp, person: &Person, order: OrderId) {
     app.pay_page(person, order, "pay").await.with(200);
     app.call("GET", format!("{}?pg_token=token", app.return_path(order, 1))).send().await.with(200);
     let state = app.order(order).await;

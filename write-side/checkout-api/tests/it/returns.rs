@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use service_kit::vault::{MasterKey, Vault};
 use uuid::Uuid;
 
+use crate::orders::paid;
 use crate::support::{Person, TestApp};
 
 const TOKEN: &str = "0a1b2c3d4e5f60718293";
@@ -172,6 +173,19 @@ async fn coming_back_to_an_order_that_was_called_off_says_so_and_records_nothing
     let page = back.body.as_str().unwrap();
     assert!(page.contains("주문 취소") && !page.contains("결제 확인 중"), "{page}");
     assert_eq!(app.events("PaymentReturned").await, 0);
+}
+
+/// A shopper who reloads the page after the approval was recorded saw "being checked" for ever.
+#[tokio::test]
+async fn the_page_shows_the_outcome_when_it_is_loaded_again() {
+    let app = TestApp::start().await;
+    let kim = app.person("kim").await;
+    let id = app.placed(&kim, 1_000).await;
+    paid(&app, &kim, id).await;
+    let path = format!("{}?pg_token=token", app.return_path(id, 1));
+    let back = app.call("GET", path).send().await.with(200);
+    let page = back.body.as_str().unwrap();
+    assert!(page.contains("결제 완료") && !page.contains("결제 확인 중"), "{page}");
 }
 
 #[tokio::test]

@@ -180,9 +180,9 @@ fn config(database: &TestDatabase) -> CheckoutConfig {
             "DATABASE_URL" => database.url.clone(),
             // Nobody listens there: everything works without Redis.
             "REDIS_URL" => "redis://127.0.0.1:1".to_owned(),
-            "ACCESS_TOKEN_KEY" => "token-token-token-token-token-token!".to_owned(),
-            "DIGEST_PEPPER" => "pepper-pepper-pepper-pepper-pepper!".to_owned(),
-            "RETURN_URL_KEY" => "return-return-return-return-return!".to_owned(),
+            "ACCESS_TOKEN_KEY" => "token key of the tests, 32 bytes or more".to_owned(),
+            "DIGEST_PEPPER" => "pepper of the tests, 32 bytes or more".to_owned(),
+            "RETURN_URL_KEY" => "return key of the tests, 32 bytes or more".to_owned(),
             "MASTER_KEY" => "bWFzdGVyLW1hc3Rlci1tYXN0ZXItbWFzdGVyLW1hc3Q=".to_owned(),
             "PUBLIC_BASE_URL" => "https://shop.example".to_owned(),
             "CORS_ORIGINS" => "https://partner.example".to_owned(),

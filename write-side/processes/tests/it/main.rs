@@ -6,6 +6,7 @@ mod announcing;
 mod answers;
 mod assumptions;
 mod claims;
+mod command_line;
 mod crashes;
 mod dry_check;
 mod expiry;

@@ -33,7 +33,7 @@ use uuid::Uuid;
 /// Longest wait for anything; a passing test never waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// 32 zero bytes.
-const MASTER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+const MASTER_KEY: &str = "Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=";
 
 pub(crate) struct World {
     pub(crate) db: TestDatabase,
@@ -389,7 +389,8 @@ fn config(database_url: &str, kakaopay: &str) -> WorkerConfig {
             "KAKAOPAY_BASE_URL" => kakaopay,
             "KAKAOPAY_SECRET_KEY" => "DEV-test",
             "PUBLIC_BASE_URL" => "http://127.0.0.1:8080",
-            "RETURN_URL_KEY" | "DIGEST_PEPPER" => "0123456789abcdef0123456789abcdef",
+            "RETURN_URL_KEY" => "return key of the tests, 32 bytes or more",
+            "DIGEST_PEPPER" => "pepper of the tests, 32 bytes or more",
             "MASTER_KEY" => MASTER_KEY,
             "RELAY_LEASE_MS" => "3000",
             "RELAY_POLL_MS" => "20",

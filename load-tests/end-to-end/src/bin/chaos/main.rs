@@ -48,7 +48,7 @@ const ROLE: &str = "role";
 
 /// Runs the real processes under faults and kills, then audits the books.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "chaos", version)]
+#[command(name = "chaos", version = service_kit::build::VERSION_AND_COMMIT)]
 pub(crate) struct Arguments {
     /// Orders to place.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
