@@ -3,7 +3,11 @@
 //! A [`Shutdown`] is handed to each loop and server; whoever holds the [`ShutdownTrigger`] ends them
 //! all. Asking twice is the same as asking once, and nobody can miss it by looking late.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, SystemClock};
 
 /// The end of the process as its loops see it. Clones share one fate.
 #[derive(Debug, Clone)]
@@ -18,6 +22,21 @@ impl Shutdown {
     /// Ends once the end is asked for; at once if it already was.
     pub async fn requested(&self) {
         self.0.cancelled().await;
+    }
+
+    /// A shutdown that is requested `delay` after this one. Needs a running tokio runtime.
+    #[must_use]
+    pub fn delayed(&self, delay: Duration) -> Self {
+        if delay.is_zero() {
+            return self.clone();
+        }
+        let (first, (trigger, later)) = (self.clone(), pair());
+        tokio::spawn(async move {
+            first.requested().await;
+            SystemClock.sleep(delay).await;
+            trigger.trigger();
+        });
+        later
     }
 
     /// A pair that also ends with this one, but can be ended alone.
@@ -40,6 +59,13 @@ impl ShutdownTrigger {
     /// Asks every holder of the matching [`Shutdown`] to end.
     pub fn trigger(&self) {
         self.0.cancel();
+    }
+
+    /// Runs `work`, then asks every holder of the matching [`Shutdown`] to end.
+    pub async fn after<T>(&self, work: impl Future<Output = T>) -> T {
+        let ended = work.await;
+        self.trigger();
+        ended
     }
 }
 
@@ -93,6 +119,23 @@ mod tests {
         assert!(first.is_requested() && !second.is_requested() && !shutdown.is_requested());
         trigger.trigger();
         assert!(second.is_requested());
+    }
+
+    #[tokio::test]
+    async fn a_delayed_one_is_requested_later() {
+        let (trigger, shutdown) = pair();
+        let (at_once, later) =
+            (shutdown.delayed(Duration::ZERO), shutdown.delayed(Duration::from_millis(50)));
+        trigger.trigger();
+        assert!(at_once.is_requested() && !later.is_requested());
+        later.requested().await;
+    }
+
+    #[tokio::test]
+    async fn the_end_of_one_work_ends_the_next() {
+        let (trigger, shutdown) = pair();
+        assert_eq!(trigger.after(async { 7 }).await, 7);
+        assert!(shutdown.is_requested());
     }
 
     #[test]
