@@ -22,8 +22,9 @@ pub struct StorefrontConfig {
     pub listen: SocketAddr,
     /// `STOREFRONT_OPS_LISTEN`: where operators are; `127.0.0.1:9081` when unset.
     pub ops_listen: SocketAddr,
-    /// `ACCESS_TOKEN_KEY`: verifies access tokens; the key checkout-api signs with.
-    pub access_token_key: Secret,
+    /// `ACCESS_TOKEN_VERIFYING_KEYS`: verify access tokens; one or two Ed25519 public keys in base64,
+    /// separated by a comma. The key that signs is in checkout-api alone.
+    pub access_token_verifying_keys: String,
     /// `MASTER_KEY`: unwraps the users' keys, so that shoppers see their own receiver data.
     pub master_key: Secret,
     /// `STOREFRONT_DATABASE_CONNECTIONS`: most connections at once, 1 to 200; 8 when unset.
@@ -51,7 +52,7 @@ impl StorefrontConfig {
             redis_url: settings.optional_secret("REDIS_URL"),
             listen: settings.parsed("STOREFRONT_LISTEN", local(8081))?,
             ops_listen: settings.parsed("STOREFRONT_OPS_LISTEN", local(9081))?,
-            access_token_key: settings.secret("ACCESS_TOKEN_KEY")?,
+            access_token_verifying_keys: settings.required("ACCESS_TOKEN_VERIFYING_KEYS")?,
             master_key: settings.secret("MASTER_KEY")?,
             database_connections_max: settings.number(
                 "STOREFRONT_DATABASE_CONNECTIONS",
@@ -103,7 +104,7 @@ mod tests {
     fn table(name: &str) -> Option<String> {
         let value = match name {
             "DATABASE_URL" => "postgres://shop:hunter2@db/shop",
-            "ACCESS_TOKEN_KEY" => "0123456789abcdef0123456789abcdef",
+            "ACCESS_TOKEN_VERIFYING_KEYS" => "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
             "MASTER_KEY" => "bWFzdGVy",
             _ => return None,
         };

@@ -39,8 +39,12 @@ pub struct CheckoutConfig {
     pub admin_listen: SocketAddr,
     /// `CHECKOUT_OPS_LISTEN`: health, metrics, version; `127.0.0.1:9080` when unset.
     pub ops_listen: SocketAddr,
-    /// `ACCESS_TOKEN_KEY`: signs access tokens; at least 32 bytes.
-    pub access_token_key: Secret,
+    /// `ACCESS_TOKEN_SIGNING_KEY`: signs access tokens; an Ed25519 private key in base64 (32 bytes
+    /// or PKCS#8). Given to this process alone.
+    pub access_token_signing_key: Secret,
+    /// `ACCESS_TOKEN_VERIFYING_KEYS`: verify access tokens; one or two Ed25519 public keys in base64,
+    /// separated by a comma, that of the signing key among them.
+    pub access_token_verifying_keys: String,
     /// `MASTER_KEY`: wraps the users' keys; 32 bytes in base64.
     pub master_key: Secret,
     /// `DIGEST_PEPPER`: keys the digests that uniqueness is checked on; at least 32 bytes.
@@ -114,7 +118,8 @@ impl CheckoutConfig {
             listen: settings.parsed("CHECKOUT_LISTEN", local(8080))?,
             admin_listen: settings.parsed("CHECKOUT_ADMIN_LISTEN", local(8082))?,
             ops_listen: settings.parsed("CHECKOUT_OPS_LISTEN", local(9080))?,
-            access_token_key: settings.secret("ACCESS_TOKEN_KEY")?,
+            access_token_signing_key: settings.secret("ACCESS_TOKEN_SIGNING_KEY")?,
+            access_token_verifying_keys: settings.required("ACCESS_TOKEN_VERIFYING_KEYS")?,
             master_key: settings.secret("MASTER_KEY")?,
             digest_pepper: settings.secret("DIGEST_PEPPER")?,
             return_url_key: settings.secret("RETURN_URL_KEY")?,
@@ -204,16 +209,18 @@ mod tests {
         move |asked| match asked {
             _ if asked == name => Some(value.to_owned()),
             "DATABASE_URL" => Some("postgres://shop:hunter2@db/shop".to_owned()),
-            "ACCESS_TOKEN_KEY" | "DIGEST_PEPPER" | "RETURN_URL_KEY" | "MASTER_KEY" => {
-                Some("0123456789abcdef0123456789abcdef".to_owned())
-            }
+            "ACCESS_TOKEN_SIGNING_KEY"
+            | "ACCESS_TOKEN_VERIFYING_KEYS"
+            | "DIGEST_PEPPER"
+            | "RETURN_URL_KEY"
+            | "MASTER_KEY" => Some("0123456789abcdef0123456789abcdef".to_owned()),
             "PUBLIC_BASE_URL" => Some("https://shop.example".to_owned()),
             _ => None,
         }
     }
 
     #[test]
-    fn six_settings_are_enough() {
+    fn seven_settings_are_enough() {
         let config = CheckoutConfig::load(with("", "")).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.payment_wait_max, Duration::from_secs(10));
