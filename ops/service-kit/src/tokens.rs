@@ -1,6 +1,8 @@
 //! Access tokens: who is asking, proven by a signature and nothing else.
 //!
-//! HS256, thirty minutes, with a `typ` claim so that no other token of ours can pass as one. Time is
+//! EdDSA (Ed25519), thirty minutes, for a named audience, with the header type of RFC 9068 so that no
+//! other token of ours can pass as one. [`TokenSigner`] has the private key; [`TokenVerifier`] has
+//! public keys alone, so that a process that only answers questions can admit no caller by itself. Time is
 //! an argument. [`AuthenticatedCaller`] takes the token from a request: subject and role come from
 //! there only, never from a path, a query or a body. Refresh tokens and revocation live elsewhere.
 
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::ids::UserId;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, Header, Validation};
 use poem::http::HeaderValue;
 use poem::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use poem::{Request, RequestBody};
@@ -23,15 +25,18 @@ use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::{ConfigError, Secret};
 use crate::problem::Problem;
 
+mod keys;
+
+use self::keys::{SigningKey, VerifyingKey};
+pub use self::keys::{VERIFYING_KEYS_MAX, public_key_of};
+
 /// How long an access token is good for: it is verified without a look-up, so this is also how long
 /// a stolen one works when Redis is away.
 pub const ACCESS_LIFETIME: Duration = Duration::from_mins(30);
-/// Shortest signing key accepted, in bytes: the digest's own length (RFC 7518, 3.2).
-pub const KEY_BYTES_MIN: usize = 32;
-/// Longest token looked at, in bytes; ours have about 300.
+/// Longest token that is parsed, in bytes; ours have about 400.
 const TOKEN_BYTES_MAX: usize = 2048;
-/// The `typ` claim of an access token.
-const TYPE: &str = "access";
+/// The `typ` header of an access token (RFC 9068, 2.1).
+const TYPE: &str = "at+jwt";
 /// The scheme's name in the OpenAPI document.
 const SCHEME: &str = "AccessToken";
 
@@ -43,6 +48,34 @@ pub enum Role {
     User,
     /// An administrator, who may also do all that a user may.
     Admin,
+}
+
+/// A listener that accepts access tokens, as the `aud` claim names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audience {
+    /// Where shoppers are answered.
+    Shop,
+    /// Where administrators are answered.
+    Admin,
+}
+
+impl Audience {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Shop => "shop",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Where a caller with this role is admitted. Administrators act on orders through the
+    /// shoppers' listener too.
+    const fn of(role: Role) -> &'static [Self] {
+        match role {
+            Role::User => &[Self::Shop],
+            Role::Admin => &[Self::Shop, Self::Admin],
+        }
+    }
 }
 
 /// Who is asking, as the token says it.
@@ -118,44 +151,31 @@ impl From<TokenRefusal> for Problem {
     }
 }
 
-/// Signs and verifies access tokens.
-#[derive(Clone)]
-pub struct AccessTokens {
-    signing: EncodingKey,
-    verifying: DecodingKey,
-    validation: Validation,
-}
-
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: Uuid,
     role: Role,
+    aud: Vec<Audience>,
     jti: Uuid,
     iat: i64,
     exp: i64,
-    typ: String,
 }
 
-impl AccessTokens {
-    /// Tokens under a key of at least [`KEY_BYTES_MIN`] bytes.
+/// Signs access tokens.
+pub struct TokenSigner {
+    key: SigningKey,
+}
+
+impl TokenSigner {
+    /// A signer with `signing_key` (`ACCESS_TOKEN_SIGNING_KEY`), whose public key is among
+    /// `verifying_keys` (`ACCESS_TOKEN_VERIFYING_KEYS`).
     ///
     /// # Errors
-    /// The key is too short.
-    pub fn new(key: &Secret) -> Result<Self, ConfigError> {
-        let key = key.expose().as_bytes();
-        if key.len() < KEY_BYTES_MIN {
-            let expected = format!("expected at least {KEY_BYTES_MIN} bytes");
-            return Err(ConfigError::invalid("ACCESS_TOKEN_KEY", expected));
-        }
-        let mut validation = Validation::new(Algorithm::HS256);
-        // The library asks the machine for the time; we are told it, and compare below.
-        validation.validate_exp = false;
-        validation.required_spec_claims.clear();
-        Ok(Self {
-            signing: EncodingKey::from_secret(key),
-            verifying: DecodingKey::from_secret(key),
-            validation,
-        })
+    /// A key cannot be used, or the two do not belong together.
+    pub fn new(signing_key: &Secret, verifying_keys: &str) -> Result<Self, ConfigError> {
+        let key = SigningKey::from_base64(signing_key)?;
+        keys::check_pair(&key, verifying_keys)?;
+        Ok(Self { key })
     }
 
     /// A token for `user_id` that ends [`ACCESS_LIFETIME`] after `now`.
@@ -175,32 +195,55 @@ impl AccessTokens {
         let claims = Claims {
             sub: user_id.uuid(),
             role,
+            aud: Audience::of(role).to_vec(),
             jti: token_id,
             iat: issued,
             exp: end,
-            typ: TYPE.to_owned(),
         };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
-            .map_err(SigningError)?;
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(TYPE.to_owned());
+        header.kid = Some(self.key.id.clone());
+        let token =
+            jsonwebtoken::encode(&header, &claims, &self.key.encoding).map_err(SigningError)?;
         let expires_at = DateTime::from_timestamp(end, 0).unwrap_or(now);
         Ok(IssuedToken { token: Secret::new(token), token_id, expires_at })
     }
+}
 
-    /// Who the token speaks for, if it is ours, an access token and not over at `now`.
+impl fmt::Debug for TokenSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenSigner(***)")
+    }
+}
+
+/// Verifies the access tokens of one audience, with public keys alone.
+#[derive(Clone)]
+pub struct TokenVerifier {
+    keys: Vec<VerifyingKey>,
+    validation: Validation,
+}
+
+impl TokenVerifier {
+    /// A verifier with `keys` (`ACCESS_TOKEN_VERIFYING_KEYS`), for tokens that name `audience`.
+    ///
+    /// # Errors
+    /// The text is not one or two public keys.
+    pub fn new(keys: &str, audience: Audience) -> Result<Self, ConfigError> {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        // The library reads the machine's clock; here time is an argument, compared in `verify`.
+        validation.validate_exp = false;
+        validation.set_audience(&[audience.name()]);
+        validation.set_required_spec_claims(&["aud"]);
+        Ok(Self { keys: keys::verifying_keys(keys)?, validation })
+    }
+
+    /// Who the token speaks for, if it is an access token of ours for this audience and not over
+    /// at `now`.
     ///
     /// # Errors
     /// Expired, or not valid for any other reason.
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Caller, TokenRefusal> {
-        if TOKEN_BYTES_MAX < token.len() {
-            return Err(TokenRefusal::Invalid);
-        }
-        let claims =
-            jsonwebtoken::decode::<Claims>(token.as_bytes(), &self.verifying, &self.validation)
-                .map_err(|_whatever_is_wrong| TokenRefusal::Invalid)?
-                .claims;
-        if claims.typ != TYPE {
-            return Err(TokenRefusal::Invalid);
-        }
+        let claims = self.claims_of(token).ok_or(TokenRefusal::Invalid)?;
         let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(TokenRefusal::Invalid)?;
         if expires_at <= now {
             return Err(TokenRefusal::Expired);
@@ -212,11 +255,26 @@ impl AccessTokens {
             expires_at,
         })
     }
+
+    /// The claims, once header, signature and audience are right.
+    fn claims_of(&self, token: &str) -> Option<Claims> {
+        if TOKEN_BYTES_MAX < token.len() {
+            return None;
+        }
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        if header.typ.as_deref() != Some(TYPE) {
+            return None;
+        }
+        let kid = header.kid?;
+        let key = self.keys.iter().find(|key| key.id == kid)?;
+        let decoded = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation);
+        Some(decoded.ok()?.claims)
+    }
 }
 
-impl fmt::Debug for AccessTokens {
+impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AccessTokens(***)")
+        f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
     }
 }
 
@@ -228,7 +286,7 @@ pub struct SigningError(#[source] jsonwebtoken::errors::Error);
 /// The caller of an operation, taken from `Authorization: Bearer …`; without a good token the
 /// operation answers 401 and does not run.
 ///
-/// Finds `Arc<AccessTokens>` and [`SharedClock`] in the app's `Data` (`app.data(…)`).
+/// Finds `Arc<TokenVerifier>` and [`SharedClock`] in the app's `Data` (`app.data(…)`).
 #[derive(Debug, Clone)]
 pub struct AuthenticatedCaller(pub Caller);
 
@@ -244,8 +302,8 @@ impl AuthenticatedCaller {
                 "an access token is needed",
             ));
         };
-        let Some(tokens) = request.data::<Arc<AccessTokens>>() else {
-            tracing::error!("the app has no AccessTokens in its data");
+        let Some(tokens) = request.data::<Arc<TokenVerifier>>() else {
+            tracing::error!("the app has no TokenVerifier in its data");
             return Err(Problem::internal_unexplained());
         };
         let now = request.data::<SharedClock>().map_or_else(|| SystemClock.now(), |it| it.now());

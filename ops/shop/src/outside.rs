@@ -12,8 +12,9 @@ use service_kit::config::{
 use crate::services::Outside;
 
 /// What the shop needs when it stands on a database that is not its own.
-const REQUIRED_OUTSIDE: [&str; 6] = [
-    "ACCESS_TOKEN_KEY",
+const REQUIRED_OUTSIDE: [&str; 7] = [
+    "ACCESS_TOKEN_SIGNING_KEY",
+    "ACCESS_TOKEN_VERIFYING_KEYS",
     "MASTER_KEY",
     "DIGEST_PEPPER",
     "RETURN_URL_KEY",
@@ -38,7 +39,12 @@ const VARIABLES: Table = &[
         "KakaoPay in place of a simulated one.",
     ),
     generated("KAKAOPAY_SECRET_KEY", Shape::SecretText),
-    generated("ACCESS_TOKEN_KEY", Shape::Key),
+    generated("ACCESS_TOKEN_SIGNING_KEY", Shape::Key),
+    Variable::optional(
+        "ACCESS_TOKEN_VERIFYING_KEYS",
+        Shape::Text,
+        "The public key of the signing key when unset.",
+    ),
     generated("MASTER_KEY", Shape::Base64Key),
     generated("DIGEST_PEPPER", Shape::Key),
     generated("RETURN_URL_KEY", Shape::Key),

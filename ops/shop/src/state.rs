@@ -30,7 +30,7 @@ pub(crate) struct Secrets {
     pub(crate) master_key: String,
     /// Keys the digests that uniqueness is checked on.
     pub(crate) pepper: String,
-    /// Signs access tokens.
+    /// Signs access tokens: the seed of an Ed25519 key.
     pub(crate) access_token_key: String,
     /// Makes return URLs unguessable.
     pub(crate) return_url_key: String,

@@ -55,7 +55,7 @@ impl System {
         migrator::up(services.database_url.expose())
             .await
             .map_err(|error| ShopError::part("migrations", &error))?;
-        let settings = Settings::of(environment, &ports, &services, &secrets);
+        let settings = Settings::of(environment, &ports, &services, &secrets)?;
         settings.prepare(ADMIN_EMAIL, &secrets.admin_password).await?;
         let opened =
             catalogue::open_with(&services.database_url, cli.catalogue.as_deref(), state.path())

@@ -30,9 +30,9 @@ pub const VARIABLES: Table = &[
         "Health, metrics and version.",
     ),
     Variable::required(
-        "ACCESS_TOKEN_KEY",
-        Shape::Key,
-        "Verifies access tokens; the key that checkout-api signs with.",
+        "ACCESS_TOKEN_VERIFYING_KEYS",
+        Shape::Text,
+        "The public keys that access tokens are verified with, in base64, at most two with a comma between.",
     ),
     shared::MASTER_KEY,
     Variable::number(
@@ -63,8 +63,9 @@ pub struct StorefrontConfig {
     pub listen: SocketAddr,
     /// `STOREFRONT_OPS_LISTEN`: where operators are; `127.0.0.1:9081` when unset.
     pub ops_listen: SocketAddr,
-    /// `ACCESS_TOKEN_KEY`: verifies access tokens; the key checkout-api signs with.
-    pub access_token_key: Secret,
+    /// `ACCESS_TOKEN_VERIFYING_KEYS`: verify access tokens; one or two Ed25519 public keys in base64,
+    /// separated by a comma. The key that signs is in checkout-api alone.
+    pub access_token_verifying_keys: String,
     /// `MASTER_KEY`: unwraps the users' keys, so that shoppers see their own receiver data.
     pub master_key: Secret,
     /// `STOREFRONT_DATABASE_CONNECTIONS`: most connections at once, 1 to 200; 8 when unset.
@@ -91,7 +92,7 @@ impl StorefrontConfig {
             redis_url: settings.optional_secret("REDIS_URL"),
             listen: settings.value("STOREFRONT_LISTEN")?,
             ops_listen: settings.value("STOREFRONT_OPS_LISTEN")?,
-            access_token_key: settings.secret("ACCESS_TOKEN_KEY")?,
+            access_token_verifying_keys: settings.required("ACCESS_TOKEN_VERIFYING_KEYS")?,
             master_key: settings.secret("MASTER_KEY")?,
             database_connections_max: settings.value("STOREFRONT_DATABASE_CONNECTIONS")?,
             cache: settings.value("STOREFRONT_CACHE")?,
@@ -139,7 +140,7 @@ mod tests {
     fn table(name: &str) -> Option<String> {
         let value = match name {
             "DATABASE_URL" => "postgres://shop:hunter2@db/shop",
-            "ACCESS_TOKEN_KEY" => "token key of the tests, 32 bytes or more",
+            "ACCESS_TOKEN_VERIFYING_KEYS" => "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
             "MASTER_KEY" => "Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=",
             _ => return None,
         };

@@ -11,7 +11,7 @@ use service_kit::config::ConfigError;
 use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, standard};
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::shutdown::Shutdown;
-use service_kit::tokens::AccessTokens;
+use service_kit::tokens::{Audience, TokenVerifier};
 use service_kit::vault::{MasterKey, Vault};
 use service_kit::{pools, telemetry};
 use tokio::net::TcpListener;
@@ -150,7 +150,7 @@ pub fn assemble(
         window: Window::new(pool.clone(), config.cache),
         pool: pool.clone(),
     };
-    let tokens = AccessTokens::new(&config.access_token_key)?;
+    let tokens = TokenVerifier::new(&config.access_token_verifying_keys, Audience::Shop)?;
     let api = routes(&state)?.data(Arc::new(tokens)).data(Arc::clone(&clock));
     let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
     if let Some(url) = &config.redis_url {

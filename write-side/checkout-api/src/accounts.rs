@@ -23,7 +23,7 @@ use service_kit::clock::SharedClock;
 use service_kit::config::Secret;
 use service_kit::digest::Pepper;
 use service_kit::problem::Problem;
-use service_kit::tokens::{AccessTokens, Role};
+use service_kit::tokens::{Role, TokenSigner};
 use service_kit::vault::{Vault, VaultError};
 use uuid::Uuid;
 
@@ -69,7 +69,7 @@ pub(crate) struct Accounts {
     pub(crate) throttle: LoginThrottle,
     pub(crate) vault: Vault,
     pub(crate) pepper: Pepper,
-    pub(crate) tokens: Arc<AccessTokens>,
+    pub(crate) tokens: TokenSigner,
     pub(crate) clock: SharedClock,
 }
 

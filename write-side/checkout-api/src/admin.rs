@@ -1,12 +1,10 @@
 //! Making the first administrator, from the command line: no HTTP request makes one.
 
-use std::sync::Arc;
-
 use contracts::{DisplayName, Email, UserId};
 use service_kit::clock::SystemClock;
 use service_kit::config::Secret;
 use service_kit::problem::Problem;
-use service_kit::tokens::{AccessTokens, Role};
+use service_kit::tokens::Role;
 
 use crate::accounts::{NewUser, Password};
 use crate::config::CheckoutConfig;
@@ -65,9 +63,8 @@ pub async fn create_admin(
     let display_name = DisplayName::parse(&admin.display_name)
         .map_err(|_rule| invalid("a display name has 2 to 20 characters"))?;
     let pool = open_pool(config).map_err(RunError::from)?;
-    let tokens = AccessTokens::new(&config.access_token_key).map_err(RunError::from)?;
     let clock = SystemClock::shared();
-    let accounts = open_accounts(config, &pool, &Arc::new(tokens), &clock).await?;
+    let accounts = open_accounts(config, &pool, &clock).await?;
     match accounts.role_of(&email).await.map_err(CreateAdminError::Refused)? {
         Some(Role::Admin) => return Ok(AdminCreated::Before),
         Some(Role::User) => return Err(CreateAdminError::TakenByShopper),

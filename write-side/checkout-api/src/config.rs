@@ -49,7 +49,12 @@ pub const VARIABLES: Table = &[
         "127.0.0.1:9080",
         "Health, metrics and version.",
     ),
-    Variable::required("ACCESS_TOKEN_KEY", Shape::Key, "Signs access tokens."),
+    Variable::required("ACCESS_TOKEN_SIGNING_KEY", Shape::Key, "The Ed25519 key that signs access tokens, in base64."),
+    Variable::required(
+        "ACCESS_TOKEN_VERIFYING_KEYS",
+        Shape::Text,
+        "The public keys that access tokens are verified with, in base64, at most two with a comma between.",
+    ),
     shared::MASTER_KEY,
     shared::DIGEST_PEPPER,
     shared::RETURN_URL_KEY,
@@ -144,8 +149,12 @@ pub struct CheckoutConfig {
     pub admin_listen: SocketAddr,
     /// `CHECKOUT_OPS_LISTEN`: health, metrics, version; `127.0.0.1:9080` when unset.
     pub ops_listen: SocketAddr,
-    /// `ACCESS_TOKEN_KEY`: signs access tokens; at least 32 bytes.
-    pub access_token_key: Secret,
+    /// `ACCESS_TOKEN_SIGNING_KEY`: signs access tokens; an Ed25519 private key in base64 (32 bytes
+    /// or PKCS#8). Given to this process alone.
+    pub access_token_signing_key: Secret,
+    /// `ACCESS_TOKEN_VERIFYING_KEYS`: verify access tokens; one or two Ed25519 public keys in base64,
+    /// separated by a comma, that of the signing key among them.
+    pub access_token_verifying_keys: String,
     /// `MASTER_KEY`: wraps the users' keys; 32 bytes in base64.
     pub master_key: Secret,
     /// `DIGEST_PEPPER`: keys the digests that uniqueness is checked on; at least 32 bytes.
@@ -218,7 +227,8 @@ impl CheckoutConfig {
             listen: settings.value("CHECKOUT_LISTEN")?,
             admin_listen: settings.value("CHECKOUT_ADMIN_LISTEN")?,
             ops_listen: settings.value("CHECKOUT_OPS_LISTEN")?,
-            access_token_key: settings.secret("ACCESS_TOKEN_KEY")?,
+            access_token_signing_key: settings.secret("ACCESS_TOKEN_SIGNING_KEY")?,
+            access_token_verifying_keys: settings.required("ACCESS_TOKEN_VERIFYING_KEYS")?,
             master_key: settings.secret("MASTER_KEY")?,
             digest_pepper: settings.secret("DIGEST_PEPPER")?,
             return_url_key: settings.secret("RETURN_URL_KEY")?,
@@ -263,7 +273,8 @@ mod tests {
         move |asked| match asked {
             _ if asked == name => Some(value.to_owned()),
             "DATABASE_URL" => Some("postgres://shop:hunter2@db/shop".to_owned()),
-            "ACCESS_TOKEN_KEY" => Some("token key of the tests, 32 bytes or more".to_owned()),
+            "ACCESS_TOKEN_SIGNING_KEY" => Some("c3RvcmVmcm9udC1zdG9yZWZyb250LXN0b3JlZnJvbnQ=".to_owned()),
+            "ACCESS_TOKEN_VERIFYING_KEYS" => Some("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned()),
             "DIGEST_PEPPER" => Some("pepper of the tests, 32 bytes or more".to_owned()),
             "RETURN_URL_KEY" => Some("return key of the tests, 32 bytes or more".to_owned()),
             "MASTER_KEY" => Some("Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=".to_owned()),
@@ -273,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn six_settings_are_enough() {
+    fn seven_settings_are_enough() {
         let config = CheckoutConfig::load(with("", "")).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.payment_wait_max, Duration::from_secs(10));

@@ -20,7 +20,7 @@ use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, standar
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::return_url::ReturnUrls;
 use service_kit::shutdown::Shutdown;
-use service_kit::tokens::AccessTokens;
+use service_kit::tokens::{Audience, TokenSigner, TokenVerifier};
 use service_kit::vault::{MasterKey, Vault};
 use service_kit::{pools, telemetry};
 use tokio::net::TcpListener;
@@ -164,23 +164,23 @@ pub async fn assemble(
     event_feed::metrics::describe();
     metrics::describe();
     let pool = open_pool(config)?;
-    let tokens = Arc::new(AccessTokens::new(&config.access_token_key)?);
     let watcher = watch(config, &pool, &clock, &shutdown);
     let outcomes = Outcomes::new(watcher.safe(), Arc::clone(&clock));
-    let accounts = open_accounts(config, &pool, &tokens, &clock).await?;
+    let accounts = open_accounts(config, &pool, &clock).await?;
     let operator = Operator::new(pool.clone());
     let breaker = GatewayBreaker::new(pool.clone());
     let shop = Arc::new(open_shop(config, accounts, outcomes.clone(), (operator, breaker))?);
     let forwarded = if config.trusts_proxy { ForwardedBy::Proxy } else { ForwardedBy::Nobody };
     let public = routes(api::public(&shop))?
-        .data(Arc::clone(&tokens))
+        .data(verifier(config, Audience::Shop)?)
         .data(Arc::clone(&clock))
         .data(forwarded)
         .around(api::ignore_head);
     let own = origin("PUBLIC_BASE_URL", &config.public_base_url)?;
     let others = config.cors_origins.iter().map(|text| origin("CORS_ORIGINS", text));
     let others: Vec<HeaderValue> = others.collect::<Result<_, _>>()?;
-    let admin = routes(api::admin(&shop))?.data(tokens).data(Arc::clone(&clock));
+    let admin = routes(api::admin(&shop))?;
+    let admin = admin.data(verifier(config, Audience::Admin)?).data(Arc::clone(&clock));
     let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
     if !config.clock.is_settable() {
         health = health.requires_right_clock(clock, pool.clone());
@@ -216,11 +216,18 @@ fn watch(
     }
 }
 
+/// What a listener accepts tokens by.
+fn verifier(
+    config: &CheckoutConfig,
+    audience: Audience,
+) -> Result<Arc<TokenVerifier>, ConfigError> {
+    Ok(Arc::new(TokenVerifier::new(&config.access_token_verifying_keys, audience)?))
+}
+
 /// The part that makes accounts and lets people in.
 pub(crate) async fn open_accounts(
     config: &CheckoutConfig,
     pool: &Pool,
-    tokens: &Arc<AccessTokens>,
     clock: &SharedClock,
 ) -> Result<Accounts, RunError> {
     let store = open_store(config)?;
@@ -234,7 +241,10 @@ pub(crate) async fn open_accounts(
         throttle: LoginThrottle::new(config.login_per_account, config.login_per_address),
         vault: Vault::new(pool.clone(), MasterKey::from_base64(&config.master_key)?),
         pepper: Pepper::new(&config.digest_pepper)?,
-        tokens: Arc::clone(tokens),
+        tokens: TokenSigner::new(
+            &config.access_token_signing_key,
+            &config.access_token_verifying_keys,
+        )?,
         clock: Arc::clone(clock),
     })
 }

@@ -18,7 +18,7 @@ use service_kit::clock::{Clock as _, SystemClock};
 use service_kit::config::Secret;
 use service_kit::pools::{self, PoolSettings};
 use service_kit::shutdown::{self, Shutdown, ShutdownTrigger};
-use service_kit::tokens::{AccessTokens, Role};
+use service_kit::tokens::{Role, TokenSigner, public_key_of};
 use service_kit::vault::{MasterKey, Vault};
 use testkit::free_port;
 use tokio::task::JoinSet;
@@ -31,6 +31,8 @@ pub(crate) const OWN_NAME: &str = "bench";
 /// Connections of the measurement itself.
 const OWN_CONNECTIONS: usize = 4;
 const KEY: &str = "bench-key-of-thirty-two-bytes-or-more";
+/// 32 bytes in base64.
+const SIGNING_KEY: &str = "YmVuY2gtdG9rZW4ta2V5LTMyLWJ5dGVzLWxvbmchISE=";
 /// 32 bytes in base64.
 const MASTER_KEY: &str = "YmVuY2gtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=";
 /// Looks at a starting API before it counts as broken, and the pause between two.
@@ -51,7 +53,7 @@ pub(crate) struct Stage {
     pub(crate) item: ItemId,
     /// The worker's settings, to build another gateway from.
     pub(crate) worker: WorkerConfig,
-    tokens: AccessTokens,
+    tokens: TokenSigner,
     vault: Vault,
     trigger: ShutdownTrigger,
     parts: JoinSet<Result<(), BoxError>>,
@@ -73,7 +75,9 @@ impl Stage {
         })
         .await?;
         let checkout = format!("127.0.0.1:{}", free_port());
+        let verifying_key = public_key_of(&Secret::new(SIGNING_KEY))?;
         let mut table = defaults(&database_url, kakaopay.base_url(), &checkout);
+        table.insert("ACCESS_TOKEN_VERIFYING_KEYS".to_owned(), verifying_key.clone());
         table.extend(settings.iter().cloned());
         let lookup = |name: &str| table.get(name).cloned();
         let worker = WorkerConfig::load(lookup)?;
@@ -90,7 +94,7 @@ impl Stage {
             database_url,
             pool,
             worker,
-            tokens: AccessTokens::new(&Secret::new(KEY))?,
+            tokens: TokenSigner::new(&Secret::new(SIGNING_KEY), &verifying_key)?,
             vault,
             trigger,
             parts,
@@ -144,7 +148,7 @@ fn defaults(database: &str, kakaopay: &str, checkout: &str) -> HashMap<String, S
         ("DATABASE_URL", database.to_owned()),
         ("KAKAOPAY_BASE_URL", kakaopay.to_owned()),
         ("KAKAOPAY_SECRET_KEY", KEY.to_owned()),
-        ("ACCESS_TOKEN_KEY", KEY.to_owned()),
+        ("ACCESS_TOKEN_SIGNING_KEY", SIGNING_KEY.to_owned()),
         ("DIGEST_PEPPER", format!("pepper-{KEY}")),
         ("RETURN_URL_KEY", format!("return-{KEY}")),
         ("MASTER_KEY", MASTER_KEY.to_owned()),

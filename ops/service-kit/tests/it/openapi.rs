@@ -15,7 +15,9 @@ use service_kit::clock::ManualClock;
 use service_kit::config::Secret;
 use service_kit::http::standard;
 use service_kit::problem::Problem;
-use service_kit::tokens::{AccessTokens, AuthenticatedCaller, Role};
+use service_kit::tokens::{
+    Audience, AuthenticatedCaller, Role, TokenSigner, TokenVerifier, public_key_of,
+};
 use uuid::Uuid;
 
 struct Api;
@@ -49,19 +51,24 @@ fn noon() -> DateTime<Utc> {
     "2026-11-23T12:00:00Z".parse().unwrap()
 }
 
-fn tokens() -> AccessTokens {
-    AccessTokens::new(&Secret::new("k".repeat(32))).unwrap()
+/// 32 bytes in base64.
+const SIGNING_KEY: &str = "a2l0LWtpdC1raXQta2l0LWtpdC1raXQta2l0LWtpdCE=";
+
+fn verifying_key() -> String {
+    public_key_of(&Secret::from(SIGNING_KEY)).unwrap()
 }
 
 fn client() -> TestClient<impl Endpoint> {
     let api = OpenApiService::new(Api, "Test", "1");
-    let app = api.data(Arc::new(tokens())).data(ManualClock::at(noon()).shared());
+    let verifier = TokenVerifier::new(&verifying_key(), Audience::Shop).unwrap();
+    let app = api.data(Arc::new(verifier)).data(ManualClock::at(noon()).shared());
     TestClient::new(standard("kit-test", app))
 }
 
 fn bearer() -> String {
     let user = UserId::new(Uuid::from_u128(1));
-    format!("Bearer {}", tokens().issue(user, Role::User, noon()).unwrap().token.expose())
+    let signer = TokenSigner::new(&Secret::from(SIGNING_KEY), &verifying_key()).unwrap();
+    format!("Bearer {}", signer.issue(user, Role::User, noon()).unwrap().token.expose())
 }
 
 async fn posted(path: &str, body: &str) -> TestResponse {

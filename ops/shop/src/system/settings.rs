@@ -8,6 +8,7 @@ use processes::WorkerConfig;
 use projections::ProjectorConfig;
 use service_kit::config::Secret;
 use service_kit::shutdown::Shutdown;
+use service_kit::tokens::public_key_of;
 use storefront_api::StorefrontConfig;
 use tokio::task::JoinSet;
 
@@ -31,11 +32,14 @@ impl Settings {
         ports: &Ports,
         services: &Services,
         secrets: &Secrets,
-    ) -> Self {
+    ) -> Result<Self, ShopError> {
+        let signing_key = Secret::new(secrets.access_token_key.clone());
+        let verifying_key = public_key_of(&signing_key).map_err(config_error("checkout-api"))?;
         let listen = |port: u16| loopback(port).to_string();
         let public = format!("http://{}", listen(ports.shop));
         let own = [
-            ("ACCESS_TOKEN_KEY", secrets.access_token_key.clone()),
+            ("ACCESS_TOKEN_SIGNING_KEY", secrets.access_token_key.clone()),
+            ("ACCESS_TOKEN_VERIFYING_KEYS", verifying_key),
             ("MASTER_KEY", secrets.master_key.clone()),
             ("DIGEST_PEPPER", secrets.pepper.clone()),
             ("RETURN_URL_KEY", secrets.return_url_key.clone()),
@@ -67,7 +71,7 @@ impl Settings {
             table.remove(&format!("{name}_FILE"));
             table.insert(name.to_owned(), value.to_owned());
         }
-        Self(table)
+        Ok(Self(table))
     }
 
     fn lookup(&self) -> impl Fn(&str) -> Option<String> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use service_kit::clock::{Clock, SystemClock};
 use service_kit::config::Secret;
 use service_kit::shutdown::{self, ShutdownTrigger};
-use service_kit::tokens::{AccessTokens, Role};
+use service_kit::tokens::{Role, TokenSigner, public_key_of};
 use service_kit::vault::{MasterKey, Vault};
 use storefront_api::{StorefrontConfig, Switch, assemble};
 use testkit::{ChaosProxy, TestDatabase};
@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use contracts::UserId;
 
-const ACCESS_TOKEN_KEY: &str = "an access token key of forty-two bytes, eh";
+/// What checkout-api signs with, 32 bytes in base64. The API under test is never given it.
+const SIGNING_KEY: &str = "c3RvcmVmcm9udC1zdG9yZWZyb250LXN0b3JlZnJvbnQ=";
 const MASTER_KEY: &str = "Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=";
 
 /// The API with a fresh database; ends when it is dropped.
@@ -26,7 +27,7 @@ pub(crate) struct TestApp {
     pub(crate) db: TestDatabase,
     pub(crate) ops: TestClient<BoxEndpoint<'static>>,
     api: TestClient<BoxEndpoint<'static>>,
-    tokens: Arc<AccessTokens>,
+    tokens: Arc<TokenSigner>,
     shutdown: ShutdownTrigger,
 }
 
@@ -53,9 +54,11 @@ impl TestApp {
     }
 
     fn over(db: TestDatabase, url: &str, cache: Switch) -> Self {
+        let signing_key = Secret::from(SIGNING_KEY);
+        let verifying_key = public_key_of(&signing_key).unwrap();
         let mut config = StorefrontConfig::load(|name| match name {
             "DATABASE_URL" => Some(url.to_owned()),
-            "ACCESS_TOKEN_KEY" => Some(ACCESS_TOKEN_KEY.to_owned()),
+            "ACCESS_TOKEN_VERIFYING_KEYS" => Some(verifying_key.clone()),
             "MASTER_KEY" => Some(MASTER_KEY.to_owned()),
             _ => None,
         })
@@ -68,7 +71,7 @@ impl TestApp {
             db,
             api: TestClient::new(assembled.api),
             ops: TestClient::new(assembled.ops),
-            tokens: Arc::new(AccessTokens::new(&Secret::from(ACCESS_TOKEN_KEY)).unwrap()),
+            tokens: Arc::new(TokenSigner::new(&signing_key, &verifying_key).unwrap()),
             shutdown: trigger,
         }
     }

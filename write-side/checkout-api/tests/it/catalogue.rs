@@ -45,7 +45,7 @@ async fn shoppers_and_strangers_do_not_edit_the_catalogue() {
     ] {
         let path = format!("/admin/items/{item}/{what}");
         let call = app.admin_call(method, &path).by(&kim).json(body.clone());
-        call.send().await.refused(403, "auth.role");
+        call.send().await.refused(401, "auth.token_invalid");
         app.admin_call(method, &path).json(body).send().await.refused(401, "auth.token_missing");
         // On the shoppers' listener there is nothing of the kind.
         app.call(method, &path).by(&kim).send().await.refused(404, "route.not_found");

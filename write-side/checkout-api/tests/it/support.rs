@@ -24,6 +24,7 @@ use service_kit::clock::{BoxFuture, Clock, SharedClock, SystemClock};
 use service_kit::config::Secret;
 use service_kit::return_url::ReturnUrls;
 use service_kit::shutdown::{self, ShutdownTrigger};
+use service_kit::tokens::public_key_of;
 use testkit::{TestDatabase, eventually};
 use uuid::Uuid;
 
@@ -174,13 +175,17 @@ fn many(burst: u32) -> Allowance {
     Allowance { burst: NonZeroU32::new(burst).unwrap(), refill: Duration::from_millis(1) }
 }
 
+/// 32 bytes in base64.
+const SIGNING_KEY: &str = "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tISE=";
+
 fn config(database: &TestDatabase) -> CheckoutConfig {
     let mut config = CheckoutConfig::load(|name| {
         Some(match name {
             "DATABASE_URL" => database.url.clone(),
             // Nobody listens there: everything works without Redis.
             "REDIS_URL" => "redis://127.0.0.1:1".to_owned(),
-            "ACCESS_TOKEN_KEY" => "token key of the tests, 32 bytes or more".to_owned(),
+            "ACCESS_TOKEN_SIGNING_KEY" => SIGNING_KEY.to_owned(),
+            "ACCESS_TOKEN_VERIFYING_KEYS" => public_key_of(&Secret::from(SIGNING_KEY)).unwrap(),
             "DIGEST_PEPPER" => "pepper of the tests, 32 bytes or more".to_owned(),
             "RETURN_URL_KEY" => "return key of the tests, 32 bytes or more".to_owned(),
             "MASTER_KEY" => "bWFzdGVyLW1hc3Rlci1tYXN0ZXItbWFzdGVyLW1hc3Q=".to_owned(),

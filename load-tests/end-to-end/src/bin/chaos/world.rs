@@ -9,6 +9,7 @@ use kakaopay_sim::{SimConfig, SimHandle, Simulator};
 use projections::ProjectorConfig;
 use service_kit::config::Secret;
 use service_kit::pools::{self, PoolSettings};
+use service_kit::tokens::public_key_of;
 use service_kit::vault::{MasterKey, Vault};
 use tempfile::TempDir;
 use testkit::{ChaosProxy, Durability, PrivatePostgres, PrivateRedis, free_port};
@@ -25,7 +26,8 @@ use crate::{Arguments, Failure};
 
 /// What may never be written down, and is searched for afterwards.
 const KAKAOPAY_KEY: &str = "CHAOS-kakaopay-secret-key-5f1c";
-const ACCESS_TOKEN_KEY: &str = "CHAOS-access-token-key-with-32-bytes-or-more";
+/// 32 bytes in base64, for checkout-api alone.
+const ACCESS_TOKEN_SIGNING_KEY: &str = "Q0hBT1MtdG9rZW4ta2V5LTMyLWJ5dGVzLWxvbmchISE=";
 const DIGEST_PEPPER: &str = "CHAOS-digest-pepper-with-32-bytes-or-more-";
 const RETURN_URL_KEY: &str = "CHAOS-return-url-key-with-32-bytes-or-more";
 /// 32 bytes in base64.
@@ -130,12 +132,14 @@ impl World {
         }
         let http = |port| format!("http://{}", listen(port));
         settings.push(("PUBLIC_BASE_URL".to_owned(), http(checkout)));
+        let verifying_key = public_key_of(&Secret::new(ACCESS_TOKEN_SIGNING_KEY))?;
+        settings.push(("ACCESS_TOKEN_VERIFYING_KEYS".to_owned(), verifying_key));
         if let Some(filter) = &arguments.log_filter {
             settings.push((LOG_FILTER.to_owned(), filter.clone()));
         }
         lay_read_models(&database_url).await?;
         let items = register_items(&database_url).await?;
-        let fleet = Arc::new(Fleet::start(settings.clone(), own_addresses(&workers), &logs)?);
+        let fleet = Arc::new(Fleet::start(settings.clone(), own_settings(&workers), &logs)?);
         Ok(Self {
             postgres: Mutex::new(postgres),
             kakaopay,
@@ -219,7 +223,7 @@ impl World {
             let (_, password) = login.rsplit_once(':')?;
             Some(password.to_owned())
         });
-        [KAKAOPAY_KEY, ACCESS_TOKEN_KEY, DIGEST_PEPPER, RETURN_URL_KEY, MASTER_KEY]
+        [KAKAOPAY_KEY, ACCESS_TOKEN_SIGNING_KEY, DIGEST_PEPPER, RETURN_URL_KEY, MASTER_KEY]
             .into_iter()
             .map(str::to_owned)
             .chain(password)
@@ -235,12 +239,14 @@ impl World {
     }
 }
 
-/// The operators' address of each worker: all else is the same for both.
-fn own_addresses(workers: &[String; 2]) -> Vec<Own> {
+/// What one process alone is given: its operators' address, or the key that signs tokens.
+fn own_settings(workers: &[String; 2]) -> Vec<Own> {
+    let signing_key = ACCESS_TOKEN_SIGNING_KEY.to_owned();
     [Role::Worker, Role::SecondWorker]
         .into_iter()
         .zip(workers)
         .map(|(role, address)| (role, "WORKER_OPS_LISTEN", address.clone()))
+        .chain([(Role::Checkout, "ACCESS_TOKEN_SIGNING_KEY", signing_key)])
         .collect()
 }
 
@@ -250,7 +256,6 @@ fn settings(database: &str, redis: &str, kakaopay: &str) -> Vec<(String, String)
         ("REDIS_URL", redis),
         ("KAKAOPAY_BASE_URL", kakaopay),
         ("KAKAOPAY_SECRET_KEY", KAKAOPAY_KEY),
-        ("ACCESS_TOKEN_KEY", ACCESS_TOKEN_KEY),
         ("DIGEST_PEPPER", DIGEST_PEPPER),
         ("RETURN_URL_KEY", RETURN_URL_KEY),
         ("MASTER_KEY", MASTER_KEY),
