@@ -16,6 +16,10 @@ use crate::projection::Refusal;
 use crate::tables::TableSql;
 use crate::working::{Aside, Changes, Incoming, Model, Pass, Stream, Working};
 
+/// Aggregates of one version that may have parked events. A fault of the data concerns a few; one of
+/// the build concerns all, and parking them one by one would only hide it. Each batch reads them all.
+pub const PARKED_STREAMS_MAX: usize = 200;
+
 /// What a batch did.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
@@ -56,8 +60,8 @@ pub(crate) async fn apply(
     let applied = if events.is_empty() {
         Applied::default()
     } else {
-        let blocked = blocked_in_tx(&tx, lease.name, lease.version).await?;
-        fold_in_tx(&tx, target, lease, events, &blocked).await?
+        let mut blocked = blocked_in_tx(&tx, lease.name, lease.version).await?;
+        fold_in_tx(&tx, target, lease, events, &mut blocked).await?
     };
     tx.commit().await?;
     Ok(applied)
@@ -74,6 +78,9 @@ pub(crate) async fn park_alone(
     let mut client = pool.get().await?;
     let tx = client.transaction().await?;
     lease.fence_in_tx(&tx, through).await?;
+    let mut blocked = blocked_in_tx(&tx, lease.name, lease.version).await?;
+    blocked.insert(event.stream.clone());
+    check_parked(lease.name, &blocked)?;
     let aside = [Aside { index: 0, error: Some(error.to_owned()) }];
     park_in_tx(&tx, lease.name, lease.version, std::slice::from_ref(event), &aside).await?;
     tx.commit().await?;
@@ -85,10 +92,11 @@ async fn fold_in_tx(
     target: &Target,
     lease: &Lease,
     events: &[Incoming],
-    blocked: &HashSet<Stream>,
+    blocked: &mut HashSet<Stream>,
 ) -> Result<Applied, ProjectionError> {
     let mut working = target.model.working(false);
     let aside = fold_loaded_in_tx(tx, target, working.as_mut(), events, blocked).await?;
+    block(target.model.name(), blocked, events, &aside)?;
     let stored = |source| ProjectionError::Stored { name: target.model.name(), source };
     let changes = working.changes().map_err(stored)?;
     for (table, changes) in target.tables.iter().zip(&changes) {
@@ -131,14 +139,38 @@ pub(crate) async fn fold_loaded_in_tx(
     }
 }
 
-/// The aggregates whose events are set aside in this version.
+/// Adds the aggregates of the events that were set aside to those that are `blocked`.
+///
+/// # Errors
+/// [`ProjectionError::TooManyParked`] when there are too many of them.
+pub(crate) fn block(
+    name: &str,
+    blocked: &mut HashSet<Stream>,
+    events: &[Incoming],
+    aside: &[Aside],
+) -> Result<(), ProjectionError> {
+    let streams = aside.iter().filter_map(|it| events.get(it.index));
+    blocked.extend(streams.map(|event| event.stream.clone()));
+    check_parked(name, blocked)
+}
+
+fn check_parked(name: &str, blocked: &HashSet<Stream>) -> Result<(), ProjectionError> {
+    let streams_max = PARKED_STREAMS_MAX;
+    if blocked.len() <= streams_max {
+        return Ok(());
+    }
+    Err(ProjectionError::TooManyParked { name: name.to_owned(), streams_max })
+}
+
+/// The aggregates whose events are set aside in this version. Reads one more than there may be.
 pub(crate) async fn blocked_in_tx(
     tx: &Transaction<'_>,
     name: &str,
     version: i32,
 ) -> Result<HashSet<Stream>, ProjectionError> {
     let statement = tx.prepare_cached(include_str!("sql/blocked.sql")).await?;
-    let rows = tx.query(&statement, &[&name, &version]).await?;
+    let limit = i64::try_from(PARKED_STREAMS_MAX + 1).unwrap_or(i64::MAX);
+    let rows = tx.query(&statement, &[&name, &version, &limit]).await?;
     let mut blocked = HashSet::with_capacity(rows.len());
     for row in rows {
         let id: String = row.try_get(1)?;
@@ -146,6 +178,7 @@ pub(crate) async fn blocked_in_tx(
             blocked.insert((row.try_get(0)?, id));
         }
     }
+    check_parked(name, &blocked)?;
     Ok(blocked)
 }
 
@@ -172,6 +205,21 @@ pub(crate) async fn park_in_tx(
         &[&name, &version, &positions, &kinds, &ids, &sequences, &types, &errors],
     )
     .await?;
+    Ok(())
+}
+
+/// Replaces the reasons of parked events by those of `aside`.
+pub(crate) async fn explain_in_tx(
+    tx: &Transaction<'_>,
+    name: &str,
+    version: i32,
+    events: &[Incoming],
+    aside: &[Aside],
+) -> Result<(), ProjectionError> {
+    let found = || aside.iter().filter_map(|it| Some((events.get(it.index)?, it)));
+    let positions: Vec<i64> = found().map(|(event, _)| event.position).collect();
+    let errors: Vec<Option<&str>> = found().map(|(_, it)| it.error.as_deref()).collect();
+    tx.execute(include_str!("sql/explain.sql"), &[&name, &version, &positions, &errors]).await?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
 use crate::rebuild::{Progress, RebuildOptions};
 use crate::status::VersionStatus;
+use crate::switching::Switched;
 use crate::{RunError, parked, rebuild, status, switching, verify};
 
 /// Keeps the read models current, rebuilds them from the log, and compares them with it.
@@ -46,7 +48,7 @@ enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
         jobs: Option<u16>,
     },
-    /// Shows every version: state, position, lag, parked events, last error.
+    /// Shows every version: state, position, lag, parked events, since when it is stuck, last error.
     Status {
         /// Prints JSON.
         #[arg(long)]
@@ -56,21 +58,29 @@ enum Command {
     Verify {
         /// The projection.
         name: String,
+        /// Exits with 1 also when events are parked, which neither side shows.
+        #[arg(long)]
+        strict: bool,
     },
-    /// Serves the newest complete version.
+    /// Serves the newest complete version, or the one given; an older one by default never.
     Switch {
         /// The projection.
         name: String,
+        /// The version, as `status` shows it.
+        version: Option<i32>,
     },
     /// Serves the version again that was served before.
     Rollback {
         /// The projection.
         name: String,
     },
-    /// Drops the versions that are not served.
+    /// Drops the versions that are not served. Refuses when one of them is newer than the served one.
     Retire {
         /// The projection.
         name: String,
+        /// Drops newer ones too.
+        #[arg(long)]
+        force: bool,
     },
     /// Events that could not be folded.
     Parked {
@@ -85,6 +95,9 @@ enum ParkedCommand {
     List {
         /// Of this projection only.
         name: Option<String>,
+        /// Those that were given up instead.
+        #[arg(long)]
+        given_up: bool,
         /// Prints JSON.
         #[arg(long)]
         json: bool,
@@ -94,7 +107,7 @@ enum ParkedCommand {
         /// The projection.
         name: String,
     },
-    /// Gives one up for ever; those behind it are folded by the next retry.
+    /// Gives one up for ever, in later versions too; those behind it are folded by the next retry.
     Drop {
         /// The projection.
         name: String,
@@ -154,23 +167,29 @@ impl Cli {
                 writeln!(out, "{name}: {report}")?;
             }
             Command::Status { json } => print_status(&status::status(&config).await?, json, out)?,
-            Command::Verify { name } => {
+            Command::Verify { name, strict } => {
                 let report = verify::verify(&config, &name).await?;
                 writeln!(out, "{name}: {report}")?;
-                if !report.is_equal() {
+                if !report.is_equal() || (strict && 0 < report.parked) {
                     return Ok(ExitCode::FAILURE);
                 }
             }
-            Command::Switch { name } => {
-                let version = switching::switch(&config, &name, None).await?;
-                writeln!(out, "{name}: version {version} is served")?;
+            Command::Switch { name, version } => {
+                match switching::switch(&config, &name, version).await? {
+                    Switched::Now(version) => {
+                        writeln!(out, "{name}: version {version} is served")?;
+                    }
+                    Switched::Already(version) => {
+                        writeln!(out, "{name}: version {version} is served already")?;
+                    }
+                }
             }
             Command::Rollback { name } => {
                 let version = switching::rollback(&config, &name).await?;
                 writeln!(out, "{name}: version {version} is served again")?;
             }
-            Command::Retire { name } => {
-                let dropped = switching::retire(&config, &name).await?;
+            Command::Retire { name, force } => {
+                let dropped = switching::retire(&config, &name, force).await?;
                 writeln!(out, "{name}: dropped versions {dropped:?}")?;
             }
             Command::Parked { command } => command.execute(&config, out).await?,
@@ -186,8 +205,12 @@ impl ParkedCommand {
         out: &mut (impl Write + Send),
     ) -> Result<(), CliError> {
         match self {
-            Self::List { name, json } => {
-                let events = parked::parked(config, name.as_deref()).await?;
+            Self::List { name, given_up, json } => {
+                let events = if given_up {
+                    parked::given_up(config, name.as_deref()).await?
+                } else {
+                    parked::parked(config, name.as_deref()).await?
+                };
                 if json {
                     write_json(&Rows { rows: &events }, out)?;
                     return Ok(());
@@ -229,13 +252,22 @@ fn print_status(
     }
     writeln!(
         out,
-        "{:<18} {:>3} {:<9} {:>12} {:>12} {:>8} {:>6} {:>6}  last error",
-        "projection", "v", "state", "position", "head", "lag", "lag s", "parked"
+        "{:<18} {:>3} {:<9} {:>12} {:>12} {:>8} {:>6} {:>6} {:>8}  {:<20}  last error",
+        "projection",
+        "v",
+        "state",
+        "position",
+        "head",
+        "lag",
+        "lag s",
+        "parked",
+        "given up",
+        "stuck since"
     )?;
     for it in versions {
         writeln!(
             out,
-            "{:<18} {:>3} {:<9} {:>12} {:>12} {:>8} {:>6} {:>6}  {}",
+            "{:<18} {:>3} {:<9} {:>12} {:>12} {:>8} {:>6} {:>6} {:>8}  {:<20}  {}",
             it.name,
             it.version,
             it.state,
@@ -244,6 +276,8 @@ fn print_status(
             it.lag_events,
             it.lag_seconds,
             it.parked,
+            it.given_up,
+            it.stuck_since.map_or_else(|| "-".to_owned(), seconds),
             it.last_error.as_deref().unwrap_or("-"),
         )?;
     }
@@ -258,6 +292,11 @@ fn write_json(value: &impl Serialize, out: &mut impl Write) -> Result<(), CliErr
         serde_json::to_string(value)?
     };
     Ok(writeln!(out, "{text}")?)
+}
+
+/// An instant to the second, in UTC.
+fn seconds(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// A bar on standard error, invisible where that is no terminal.

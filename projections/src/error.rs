@@ -65,6 +65,34 @@ pub enum ProjectionError {
         /// The first, with its reason.
         first: String,
     },
+    /// The log holds an event of a type or version that this build doesn't know: a newer build wrote
+    /// it. Nothing is parked; the model goes on once a build that knows it is deployed.
+    #[error("this build can't read the event at position {position}; deploy the one that can")]
+    UnknownEvent {
+        /// Its place in the log.
+        position: i64,
+        /// Type and version.
+        #[source]
+        source: Refusal,
+    },
+    /// So many aggregates have parked events that something else than the data must be wrong.
+    #[error("{name} has parked events of more than {streams_max} aggregates; retry or drop them")]
+    TooManyParked {
+        /// The projection.
+        name: String,
+        /// How many aggregates may have parked events.
+        streams_max: usize,
+    },
+    /// What is to be dropped is newer than what is served: likely the result of a rebuild.
+    #[error(
+        "version {version} of {name} is newer than the served one: switch to it, or drop it with --force"
+    )]
+    Newer {
+        /// The projection.
+        name: String,
+        /// The version that would be dropped.
+        version: i32,
+    },
     /// A stored row is none that this projection writes.
     #[error("read the stored rows of {name}")]
     Stored {

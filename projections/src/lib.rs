@@ -33,15 +33,16 @@ mod versions;
 mod worker;
 mod working;
 
+pub use batch::PARKED_STREAMS_MAX;
 pub use config::{ProjectorConfig, VARIABLES};
 pub use error::ProjectionError;
 pub use hints::Positions;
-pub use parked::{LISTED_MAX, ParkedEvent, give_up, parked, retry};
+pub use parked::{LISTED_MAX, ParkedEvent, give_up, given_up, parked, retry};
 pub use projection::Projection;
 pub use rebuild::{DOCUMENTS_MAX, Progress, RebuildOptions, RebuildReport, rebuild, rebuild_with};
 pub use run::{RunError, run, run_with};
 pub use status::{VersionStatus, status};
-pub use switching::{retire, rollback, switch};
+pub use switching::{Switched, retire, rollback, switch};
 pub use verify::{DIFFERENCES_SHOWN_MAX, Difference, VerifyReport, verify, verify_version};
 pub use versions::{State, Version, ensure_tables};
 

@@ -2,7 +2,7 @@
 //!
 //! Trying again folds an aggregate's parked events in order under the same lock as live batches, so
 //! that the projector may go on meanwhile. Giving one up is an operator's word; those behind it are
-//! then folded by the next try.
+//! then folded by the next try. An event that was given up is remembered: every replay leaves it out.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,6 @@ use serde::Serialize;
 use crate::batch::{self, Target};
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
-use crate::models::MODELS;
 use crate::versions::{self, State};
 use crate::working::{Incoming, Model};
 
@@ -47,8 +46,28 @@ pub async fn parked(
     config: &ProjectorConfig,
     name: Option<&str>,
 ) -> Result<Vec<ParkedEvent>, ProjectionError> {
+    listed(config, name, false).await
+}
+
+/// As [`parked`], of those that were given up.
+///
+/// # Errors
+/// [`ProjectionError`].
+pub async fn given_up(
+    config: &ProjectorConfig,
+    name: Option<&str>,
+) -> Result<Vec<ParkedEvent>, ProjectionError> {
+    listed(config, name, true).await
+}
+
+async fn listed(
+    config: &ProjectorConfig,
+    name: Option<&str>,
+    is_given_up: bool,
+) -> Result<Vec<ParkedEvent>, ProjectionError> {
     let client = config.pool()?.get().await?;
-    let rows = client.query(include_str!("sql/parked.sql"), &[&name, &LISTED_MAX]).await?;
+    let statement = include_str!("sql/parked.sql");
+    let rows = client.query(statement, &[&name, &LISTED_MAX, &is_given_up]).await?;
     rows.iter()
         .map(|row| {
             Ok(ParkedEvent {
@@ -84,8 +103,8 @@ pub async fn retry(config: &ProjectorConfig, name: &str) -> Result<(u64, u64), P
     Ok((folded, left))
 }
 
-/// Gives up the parked event of `name` at `position`: it is never folded. Those behind it are, by
-/// the next [`retry`]. Says in how many versions it was parked.
+/// Gives up the parked event of `name` at `position`: it is never folded, by no later version either.
+/// Those behind it are, by the next [`retry`]. Says in how many versions it was parked.
 ///
 /// # Errors
 /// [`ProjectionError`].
@@ -98,7 +117,8 @@ pub async fn give_up(
     let client = pool.get().await?;
     let dropped = client
         .execute(
-            "delete from parked_event where name = $1 and position = $2",
+            "update parked_event set given_up_at = clock_timestamp() \
+             where name = $1 and position = $2 and given_up_at is null",
             &[&model.name(), &position],
         )
         .await?;
@@ -106,16 +126,26 @@ pub async fn give_up(
     Ok(dropped)
 }
 
-/// Sets the gauge of parked events for every projection.
-pub(crate) async fn count_all(pool: &Pool) -> Result<(), ProjectionError> {
+/// Where the events are that were given up in any version of `name`.
+pub(crate) async fn given_up_positions(
+    pool: &Pool,
+    name: &str,
+) -> Result<HashSet<i64>, ProjectionError> {
     let client = pool.get().await?;
-    let statement = client.prepare_cached(include_str!("sql/count_parked.sql")).await?;
-    let rows = client.query(&statement, &[]).await?;
-    for model in MODELS {
-        let count = rows.iter().find(|row| row.try_get::<_, &str>(0).ok() == Some(model.name()));
-        let count = count.map_or(Ok(0), |row| row.try_get(1))?;
-        crate::metrics::parked_now(model.name(), count);
-    }
+    let statement = "select position from parked_event where name = $1 and given_up_at is not null";
+    let rows = client.query(statement, &[&name]).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+/// Copies what was given up in earlier versions of `name` to `version`, so that it is remembered
+/// after those are dropped.
+pub(crate) async fn keep_given_up(
+    pool: &Pool,
+    name: &str,
+    version: i32,
+) -> Result<(), ProjectionError> {
+    let client = pool.get().await?;
+    client.execute(include_str!("sql/keep_given_up.sql"), &[&name, &version]).await?;
     Ok(())
 }
 
@@ -156,6 +186,8 @@ async fn retry_stream(
     for (table, changes) in target.tables.iter().zip(working.changes().map_err(stored)?) {
         table.write_in_tx(&tx, &changes).await?;
     }
+    // The reason moves with the aggregate's first event: the one before may have been given up.
+    batch::explain_in_tx(&tx, model.name(), version, &events, &aside).await?;
     let still: HashSet<usize> = aside.iter().map(|it| it.index).collect();
     let folded: Vec<i64> = events
         .iter()

@@ -5,7 +5,7 @@
 //! they all fold the same documents and derive the same rows.
 
 use contracts::events::{CartEvent, ItemEvent, OrderEvent};
-use contracts::{EventBody, RecordedEvent, decode};
+use contracts::{DecodeError, EventBody, RecordedEvent, decode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -82,9 +82,9 @@ impl Event {
     /// Reads a row of the log.
     ///
     /// # Errors
-    /// A sentence for operators: the aggregate is none that projections read, or the body is
-    /// unreadable.
-    pub fn decode(recorded: RecordedEvent) -> Result<Self, Refusal> {
+    /// [`Unreadable`]: this build doesn't know the type or its version, the body is none of its type,
+    /// or the aggregate is none that projections read.
+    pub fn decode(recorded: RecordedEvent) -> Result<Self, Unreadable> {
         let RecordedEvent { event_type, event_version, payload, .. } = recorded;
         let body = match recorded.aggregate_type.as_str() {
             ItemEvent::AGGREGATE_TYPE => {
@@ -96,14 +96,41 @@ impl Event {
             OrderEvent::AGGREGATE_TYPE => {
                 decode(&event_type, &event_version, payload).map(Body::Order)
             }
-            other => return Err(Refusal::new(format!("no projection reads aggregate {other}"))),
+            other => {
+                let refusal = Refusal::new(format!("no projection reads aggregate {other}"));
+                return Err(Unreadable::Malformed(refusal));
+            }
         };
         Ok(Self {
             position: recorded.position.number(),
             aggregate_id: recorded.aggregate_id,
             sequence: recorded.sequence,
-            body: body.map_err(|error| Refusal::new(with_causes(&error)))?,
+            body: body?,
         })
+    }
+}
+
+/// Why a row of the log is no event that a fold can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// This build doesn't know the type or its version: it is older than the one that wrote the event.
+    /// The model stops, because the next deploy can read it.
+    Unknown(Refusal),
+    /// The row is none that any build writes. The event is parked.
+    Malformed(Refusal),
+}
+
+impl From<DecodeError> for Unreadable {
+    fn from(error: DecodeError) -> Self {
+        let refusal = Refusal::new(with_causes(&error));
+        match error {
+            DecodeError::UnknownType { .. } | DecodeError::UnknownVersion { .. } => {
+                Self::Unknown(refusal)
+            }
+            DecodeError::OtherAggregate { .. } | DecodeError::Body { .. } => {
+                Self::Malformed(refusal)
+            }
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::batch::Target;
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
 use crate::hints::{Hints, Positions};
+use crate::parked;
 use crate::run::owner;
 use crate::versions::{self, Claim, State, for_version, position_of};
 use crate::worker::{Shared, Until, Worker};
@@ -101,6 +102,8 @@ pub struct RebuildReport {
     pub rows: u64,
     /// Events set aside because they could not be folded.
     pub parked: u64,
+    /// Events left out because an operator gave them up.
+    pub given_up: u64,
     /// Up to where the log was folded before catching up.
     pub position: Position,
     /// How long the build took, without catching up and switching.
@@ -111,7 +114,7 @@ pub struct RebuildReport {
 
 impl fmt::Display for RebuildReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, rows, parked, took, .. } = self;
+        let Self { events, rows, parked, given_up, took, .. } = self;
         match self.version {
             Some(version) => write!(f, "version {version}, ")?,
             None => write!(f, "dry run, ")?,
@@ -119,6 +122,9 @@ impl fmt::Display for RebuildReport {
         write!(f, "{events} events into {rows} rows in {} ms", took.as_millis())?;
         if 0 < *parked {
             write!(f, ", {parked} events parked")?;
+        }
+        if 0 < *given_up {
+            write!(f, ", {given_up} given up and left out")?;
         }
         if self.is_served { write!(f, ", served") } else { write!(f, ", not served") }
     }
@@ -212,9 +218,18 @@ impl Build {
         position: Position,
         took: Duration,
     ) -> RebuildReport {
-        let Filled { events, rows, parked } = filled;
-        let name = self.model.name().to_owned();
-        RebuildReport { name, version, events, rows, parked, position, took, is_served: false }
+        let Filled { events, rows, parked, given_up } = filled;
+        RebuildReport {
+            name: self.model.name().to_owned(),
+            version,
+            events,
+            rows,
+            parked,
+            given_up,
+            position,
+            took,
+            is_served: false,
+        }
     }
 
     /// Up to where the log is settled. The stored position may be old when no process watches, so
@@ -230,9 +245,13 @@ impl Build {
         Ok(stored.max(self.shared.safe.current()))
     }
 
-    /// Removes what an earlier rebuild left unfinished, and makes the tables of the next version.
+    /// Makes the tables of the next version, with what operators gave up in earlier ones, and removes
+    /// what an earlier rebuild left unfinished.
     async fn begin(&self) -> Result<i32, ProjectionError> {
         let known = versions::of(&self.pool, self.model).await?;
+        let version = known.iter().map(|version| version.version).max().unwrap_or(0) + 1;
+        versions::create(&self.pool, self.model, version).await?;
+        parked::keep_given_up(&self.pool, self.model.name(), version).await?;
         for left in known.iter().filter(|version| version.state == State::Building) {
             tracing::info!(
                 projection = self.model.name(),
@@ -241,8 +260,6 @@ impl Build {
             );
             versions::drop_version(&self.pool, self.model, left.version).await?;
         }
-        let version = known.iter().map(|version| version.version).max().unwrap_or(0) + 1;
-        versions::create(&self.pool, self.model, version).await?;
         Ok(version)
     }
 

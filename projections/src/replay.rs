@@ -3,6 +3,8 @@
 //! Reading, decoding and folding overlap: while one chunk is folded in order, the next are decoded
 //! and the one after is on its way. A bounded number of chunks is in memory.
 
+use std::collections::HashSet;
+
 use contracts::{Position, RecordedEvent};
 use deadpool_postgres::Pool;
 use event_feed::{FeedReader, Filter};
@@ -33,15 +35,18 @@ struct Decoding {
 /// A replay under way; dropping it ends it.
 pub(crate) struct Replay {
     chunks: mpsc::Receiver<Result<Decoding, ProjectionError>>,
+    without: HashSet<i64>,
 }
 
 impl Replay {
-    /// Reads what `model` reads, after `after` and up to `to`, decoding on `jobs` cores.
+    /// Reads what `model` reads, after `after` and up to `to`, decoding on `jobs` cores. The events at
+    /// the positions `without` are left out, readable or not.
     pub(crate) fn start(
         pool: Pool,
         model: &'static dyn Model,
         (after, to): (Position, Position),
         jobs: usize,
+        without: HashSet<i64>,
     ) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_WAITING_MAX);
         tokio::spawn(async move {
@@ -58,10 +63,13 @@ impl Replay {
                 after = through;
             }
         });
-        Self { chunks }
+        Self { chunks, without }
     }
 
     /// The next chunk, or `None` at the end.
+    ///
+    /// # Errors
+    /// The log can't be read, or holds an event that this build doesn't know.
     pub(crate) async fn next(&mut self) -> Result<Option<Chunk>, ProjectionError> {
         let Some(decoding) = self.chunks.recv().await else {
             return Ok(None);
@@ -71,6 +79,10 @@ impl Replay {
         for part in parts {
             // A part that broke off is a replay that broke off: nothing may be missing.
             events.extend(part.await.map_err(|_broken_off| ProjectionError::Stopped)?);
+        }
+        events.retain(|event: &Incoming| !self.without.contains(&event.position));
+        if let Some(unknown) = events.iter().find_map(Incoming::unknown) {
+            return Err(unknown);
         }
         Ok(Some(Chunk { events, through }))
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
-use event_feed::{Watcher, WatcherOptions};
+use event_feed::{Watcher, WatcherOptions, read_model_lags, report_read_model_lags};
 use service_kit::clock::{SharedClock, SystemClock};
 use service_kit::http::{Health, ops_routes, serve};
 use service_kit::shutdown::{Shutdown, ShutdownTrigger};
@@ -19,10 +19,10 @@ use tokio::task::JoinHandle;
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
 use crate::hints::{Hints, Positions};
+use crate::metrics;
 use crate::models::MODELS;
 use crate::versions::{self, State};
 use crate::worker::{Shared, Worker};
-use crate::{metrics, parked};
 
 /// How often the versions are looked up.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -74,27 +74,38 @@ pub async fn run_with(
     let shared = Shared {
         pool: pool.clone(),
         safe: watcher.safe(),
-        clock,
+        clock: Arc::clone(&clock),
         hints: Hints::start(positions, redis.clone(), shutdown.clone()),
         batch_events_max: config.batch_events_max,
         owner: owner("run"),
     };
     let following = Following { shared, workers: HashMap::new() }.keep_up(shutdown.clone());
+    let lags = report_read_model_lags(pool.clone(), clock, shutdown.clone());
     let answering = async {
         let Some(address) = config.ops_listen else {
             return Ok(());
         };
         let listener = TcpListener::bind(address).await.map_err(RunError::Listen)?;
-        let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
+        let mut health = Health::new()
+            .requires_postgres(pool.clone())
+            .requires("read_models", move || are_moving(pool.clone()))
+            .until(shutdown.clone());
         if let Some(redis) = redis {
             health = health.uses_redis(redis);
         }
         let app = ops_routes(health, recorded, env!("CARGO_PKG_VERSION"));
         Ok(serve("projector-ops", listener, app, shutdown.clone()).await?)
     };
-    let ((), answered) = tokio::join!(following, answering);
+    let ((), (), answered) = tokio::join!(following, lags, answering);
     watcher.stopped().await;
     answered
+}
+
+/// Whether no served shard is stuck. It stays so while the database is unavailable, which is another
+/// dependency's to report.
+async fn are_moving(pool: Pool) -> bool {
+    let Ok(lags) = read_model_lags(&pool).await else { return true };
+    lags.iter().all(|lag| lag.stuck_shards == 0)
 }
 
 /// Who holds a lease, for people: the process and what it does.
@@ -139,9 +150,6 @@ impl Following {
                     error = &error as &dyn std::error::Error,
                     "the versions can't be looked up"
                 ),
-            }
-            if let Err(error) = parked::count_all(&self.shared.pool).await {
-                tracing::debug!(%error, "parked events can't be counted");
             }
             tokio::select! {
                 () = shutdown.requested() => {}

@@ -1,6 +1,8 @@
 //! Where every version of every projection stands.
 
+use chrono::{DateTime, Utc};
 use contracts::Position;
+use event_feed::STUCK_AFTER;
 use serde::Serialize;
 
 use crate::config::ProjectorConfig;
@@ -23,12 +25,17 @@ pub struct VersionStatus {
     pub lag_events: i64,
     /// Whole seconds since the oldest event in between was recorded; 0 when there is none.
     pub lag_seconds: i64,
-    /// Events set aside.
+    /// Events set aside and waiting for an operator.
     pub parked: i64,
+    /// Events that an operator gave up.
+    pub given_up: i64,
     /// Who holds the lease now.
     pub lease_owner: Option<String>,
     /// What stopped it last; none once a batch went through.
     pub last_error: Option<String>,
+    /// Since when it stands still although there are events to fold; none while it moves. See
+    /// [`STUCK_AFTER`].
+    pub stuck_since: Option<DateTime<Utc>>,
 }
 
 /// Every version that has tables, by name and number.
@@ -37,7 +44,8 @@ pub struct VersionStatus {
 /// [`ProjectionError`].
 pub async fn status(config: &ProjectorConfig) -> Result<Vec<VersionStatus>, ProjectionError> {
     let client = config.pool()?.get().await?;
-    let rows = client.query(include_str!("sql/status.sql"), &[]).await?;
+    let stuck_after = STUCK_AFTER.as_secs_f64();
+    let rows = client.query(include_str!("sql/status.sql"), &[&stuck_after]).await?;
     rows.iter()
         .map(|row| {
             let (position, head): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
@@ -50,8 +58,11 @@ pub async fn status(config: &ProjectorConfig) -> Result<Vec<VersionStatus>, Proj
                 lag_events: (head - position).max(0),
                 lag_seconds: row.try_get(5)?,
                 parked: row.try_get(6)?,
-                lease_owner: row.try_get(7)?,
-                last_error: row.try_get(8)?,
+                given_up: row.try_get(7)?,
+                lease_owner: row.try_get(8)?,
+                last_error: row.try_get(9)?,
+                // The eleventh column is since when it is behind, stuck or not.
+                stuck_since: row.try_get(11)?,
             })
         })
         .collect()

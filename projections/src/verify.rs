@@ -63,6 +63,8 @@ pub struct VerifyReport {
     pub first: Vec<Difference>,
     /// Events that are parked and therefore in neither side.
     pub parked: u64,
+    /// Events that an operator gave up, in neither side either.
+    pub given_up: u64,
 }
 
 impl VerifyReport {
@@ -74,7 +76,7 @@ impl VerifyReport {
 
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, position, rows, differing, parked, .. } = self;
+        let Self { version, position, rows, differing, parked, given_up, .. } = self;
         if self.is_equal() {
             write!(f, "version {version} equals a replay at position {position}: {rows} rows")?;
         } else {
@@ -85,6 +87,9 @@ impl fmt::Display for VerifyReport {
         }
         if 0 < *parked {
             write!(f, ", {parked} events parked")?;
+        }
+        if 0 < *given_up {
+            write!(f, ", {given_up} given up and left out")?;
         }
         for Difference { table, key, found } in &self.first {
             write!(f, "\n  {table} [{key}]: {found}")?;
@@ -158,14 +163,16 @@ impl Verification<'_> {
         let position = Position::new(position.try_get(0)?);
         let parked_now = parked(&tx, name, self.version).await?;
         let is_within = |it: &&i64| **it <= replayed.through.number();
-        let within: HashSet<i64> = parked_now.iter().filter(is_within).copied().collect();
+        let within: HashSet<i64> = parked_now.keys().filter(is_within).copied().collect();
         if within != replayed.without {
             return Ok(None);
         }
-        self.replay(working.as_mut(), (replayed.through, position), &parked_now).await?;
+        let without = parked_now.keys().copied().collect();
+        self.replay(working.as_mut(), (replayed.through, position), without).await?;
         let mut report = self.compare_in_tx(&tx, working.as_ref()).await?;
         report.position = position;
-        report.parked = parked_now.len() as u64;
+        report.given_up = parked_now.values().filter(|is_given_up| **is_given_up).count() as u64;
+        report.parked = parked_now.len() as u64 - report.given_up;
         Ok(Some(report))
     }
 
@@ -179,7 +186,8 @@ impl Verification<'_> {
             // After the position: what is parked below it was parked in the same transaction.
             let parked = parked(&self.pool.get().await?, name, self.version).await?;
             let from = replayed.through;
-            self.replay(working, (from, reached), &parked).await?;
+            let parked: HashSet<i64> = parked.into_keys().collect();
+            self.replay(working, (from, reached), parked.clone()).await?;
             let is_within = |it: &i64| from.number() < *it && *it <= reached.number();
             replayed.without.extend(parked.into_iter().filter(is_within));
             replayed.through = reached;
@@ -199,18 +207,17 @@ impl Verification<'_> {
         Ok(session)
     }
 
-    /// Folds a range of the log, without the events that are parked.
+    /// Folds a range of the log, without the events that are parked or given up.
     async fn replay(
         &self,
         working: &mut dyn Working,
         range: (Position, Position),
-        parked: &HashSet<i64>,
+        without: HashSet<i64>,
     ) -> Result<(), ProjectionError> {
         let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut replay = Replay::start(self.pool.clone(), self.model, range, jobs);
+        let mut replay = Replay::start(self.pool.clone(), self.model, range, jobs, without);
         let none = HashSet::new();
-        while let Some(mut chunk) = replay.next().await? {
-            chunk.events.retain(|event| !parked.contains(&event.position));
+        while let Some(chunk) = replay.next().await? {
             let Pass::Folded(aside) = working.fold(&chunk.events, &none) else {
                 // A complete working set lacks nothing.
                 return Err(ProjectionError::Stopped);
@@ -240,6 +247,7 @@ impl Verification<'_> {
             differing: 0,
             first: Vec::new(),
             parked: 0,
+            given_up: 0,
         };
         for ((table, sql), changes) in self.model.tables().iter().zip(&tables).zip(changes) {
             let mut comparison = Comparison::new(table, changes.upserts);
@@ -259,19 +267,21 @@ fn unfoldable(event: Option<&Incoming>, error: Option<&str>) -> String {
     format!("{} at position {}: {reason}", event.event_type, event.position)
 }
 
-/// The positions of the events that are parked.
+/// The positions of the events that are parked, and whether each was given up.
 async fn parked(
     client: &impl GenericClient,
     name: &str,
     version: i32,
-) -> Result<HashSet<i64>, ProjectionError> {
+) -> Result<HashMap<i64, bool>, ProjectionError> {
     let rows = client
         .query(
-            "select position from parked_event where name = $1 and version = $2",
+            "select position, given_up_at is not null from parked_event \
+             where name = $1 and version = $2",
             &[&name, &version],
         )
         .await?;
-    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    let entry = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
+    Ok(rows.iter().map(entry).collect::<Result<_, tokio_postgres::Error>>()?)
 }
 
 /// The rows of one table against those that a replay makes.

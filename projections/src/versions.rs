@@ -4,7 +4,7 @@
 //! one short transaction that replaces the views and the bookkeeping together, so that a reader sees
 //! the old rows or the new ones and never neither.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contracts::Position;
 use deadpool_postgres::{GenericClient, Object, Pool, Transaction};
@@ -23,6 +23,13 @@ const SWITCH_LOCK_WAIT: &str = "300ms";
 const SWITCH_ATTEMPTS_MAX: usize = 40;
 /// Pause between two attempts.
 const SWITCH_PAUSE: Duration = Duration::from_millis(100);
+/// How long one attempt keeps the served version still, so that the new one reaches it: no reader is
+/// to miss more than a second of events.
+const SWITCH_CATCH_UP_MAX: Duration = Duration::from_millis(900);
+/// How often a switch is tried with a version that does not get there in that time.
+const SWITCH_CATCH_UPS_MAX: usize = 5;
+/// How often the new version is asked meanwhile where it is.
+const SWITCH_POLL_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is made of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,8 +259,9 @@ async fn serve_in_tx(
     Ok(())
 }
 
-/// Serves `version` instead of the one that is served now, which stays followed. Waits until the new
-/// one is at least as far, so that no reader goes back in time.
+/// Serves `version` instead of the one that is served now, which stays followed. The served one is
+/// locked first and the new one gets time to reach it, so that no reader goes back in time, and so that
+/// a version which is the slower one under load gets there at all.
 ///
 /// # Errors
 /// [`ProjectionError::Behind`] when it does not get there; the views are then as they were.
@@ -263,10 +271,16 @@ pub(crate) async fn serve(
     version: i32,
     clock: &SharedClock,
 ) -> Result<(), ProjectionError> {
+    let (begun, mut late) = (Instant::now(), 0);
     for _ in 0..SWITCH_ATTEMPTS_MAX {
-        match try_serve(pool, model, version).await {
+        match try_serve(pool, model, version, clock).await {
             Ok(true) => return Ok(()),
-            Ok(false) => {}
+            Ok(false) => {
+                late += 1;
+                if late == SWITCH_CATCH_UPS_MAX {
+                    break;
+                }
+            }
             Err(error) if error.is_lock_timeout() => {
                 tracing::info!(projection = model.name(), "readers hold the views; trying again");
             }
@@ -274,19 +288,27 @@ pub(crate) async fn serve(
         }
         clock.sleep(SWITCH_PAUSE).await;
     }
-    Err(ProjectionError::Behind {
-        name: model.name().to_owned(),
-        version,
-        waited: SWITCH_PAUSE * u32::try_from(SWITCH_ATTEMPTS_MAX).unwrap_or(u32::MAX),
-    })
+    Err(ProjectionError::Behind { name: model.name().to_owned(), version, waited: begun.elapsed() })
 }
 
 /// One attempt; whether it was made, or the version is still behind.
-async fn try_serve(pool: &Pool, model: &dyn Model, version: i32) -> Result<bool, ProjectionError> {
+async fn try_serve(
+    pool: &Pool,
+    model: &dyn Model,
+    version: i32,
+    clock: &SharedClock,
+) -> Result<bool, ProjectionError> {
     let mut client = pool.get().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(&format!("set local lock_timeout = '{SWITCH_LOCK_WAIT}'")).await?;
     let name = model.name();
+    let served = tx.query_opt(include_str!("sql/lock_served.sql"), &[&name]).await?;
+    if let Some(served) = served {
+        let goal = Position::new(served.try_get(0)?);
+        if !reaches_in_tx(&tx, name, version, goal, clock).await? {
+            return Ok(false);
+        }
+    }
     let statement = tx.prepare_cached(include_str!("sql/lock_for_switch.sql")).await?;
     let rows = tx.query(&statement, &[&name, &version]).await?;
     let (mut served, mut wanted) = (None, None);
@@ -319,4 +341,29 @@ async fn try_serve(pool: &Pool, model: &dyn Model, version: i32) -> Result<bool,
     .await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Waits until `version` is at `goal`; whether it got there within [`SWITCH_CATCH_UP_MAX`].
+async fn reaches_in_tx(
+    tx: &Transaction<'_>,
+    name: &str,
+    version: i32,
+    goal: Position,
+    clock: &SharedClock,
+) -> Result<bool, ProjectionError> {
+    let begun = Instant::now();
+    let statement = tx.prepare_cached(include_str!("sql/position_of.sql")).await?;
+    loop {
+        // Each statement has a snapshot of its own, so it sees what was committed meanwhile.
+        let Some(row) = tx.query_opt(&statement, &[&name, &version]).await? else {
+            return Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "complete" });
+        };
+        if goal <= Position::new(row.try_get(0)?) {
+            return Ok(true);
+        }
+        if SWITCH_CATCH_UP_MAX <= begun.elapsed() {
+            return Ok(false);
+        }
+        clock.sleep(SWITCH_POLL_PAUSE).await;
+    }
 }

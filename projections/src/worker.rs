@@ -2,7 +2,8 @@
 //! settled, applies them, and waits for more.
 //!
 //! A batch that fails is tried again with growing pauses; one that the database refuses for its data
-//! is cut down until the event at fault stands alone, which is then parked. Nothing is skipped.
+//! is cut down until the event at fault stands alone, which is then parked. At an event of a type or
+//! version that this build doesn't know it stops, after what comes before. Nothing is skipped.
 
 use std::time::{Duration, Instant};
 
@@ -174,13 +175,18 @@ impl Worker {
         size: &mut BatchSize,
         begun: Instant,
     ) -> Result<(), ProjectionError> {
-        let Batch { events, safe, through } = batch;
-        if through <= lease.position {
-            return Ok(());
-        }
+        let Batch { events, safe, mut through } = batch;
         let newest = events.last().map(|event| event.recorded_at);
         let is_full = size.events as usize <= events.len();
-        let events: Vec<Incoming> = events.into_iter().map(Incoming::of).collect();
+        let mut events: Vec<Incoming> = events.into_iter().map(Incoming::of).collect();
+        let unknown = cut_at_unknown(&mut events);
+        if let Some((position, _)) = &unknown {
+            through = Position::new(position - 1);
+        }
+        let stopped = unknown.map_or(Ok(()), |(_, error)| Err(error));
+        if through <= lease.position {
+            return stopped;
+        }
         let pool = &self.shared.pool;
         let applied = match batch::apply(pool, &self.target, lease, &events, through).await {
             Ok(applied) => applied,
@@ -203,14 +209,13 @@ impl Worker {
         }
         if self.is_served {
             self.shared.hints.moved(self.name(), through, &applied.touched);
-            metrics::lag_events(self.name(), safe.number() - through.number());
             metrics::batch(self.name(), events.len(), begun.elapsed());
             if let Some(newest) = newest {
                 let lag: TimeDelta = self.shared.clock.now() - newest;
                 metrics::lag_seconds(self.name(), lag.to_std().unwrap_or_default());
             }
         }
-        Ok(())
+        stopped
     }
 
     /// The database refuses something in `events`: tries them one by one, and parks the one at fault
@@ -256,6 +261,16 @@ impl Worker {
             "a batch failed and is tried again"
         );
     }
+}
+
+/// Removes the first event that this build doesn't know and all later ones; where it stands, and the
+/// error to stop with.
+fn cut_at_unknown(events: &mut Vec<Incoming>) -> Option<(i64, ProjectionError)> {
+    let found =
+        |(index, event): (usize, &Incoming)| Some((index, event.position, event.unknown()?));
+    let (index, position, error) = events.iter().enumerate().find_map(found)?;
+    events.truncate(index);
+    Some((position, error))
 }
 
 /// How long a batch should take: above `max` it shrinks, a full one below `min` grows.

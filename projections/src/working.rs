@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, Row};
 use crate::documents::Documents;
-use crate::projection::{DocumentKey, Event, Projection, Refusal, Stop, Table};
+use crate::error::ProjectionError;
+use crate::projection::{DocumentKey, Event, Projection, Refusal, Stop, Table, Unreadable};
 
 /// Whose history: kind and id of the aggregate.
 pub(crate) type Stream = (String, Uuid);
@@ -28,7 +29,7 @@ pub(crate) struct Incoming {
     /// The stored name.
     pub(crate) event_type: String,
     /// The event, or why it cannot be read.
-    pub(crate) event: Result<Event, Refusal>,
+    pub(crate) event: Result<Event, Unreadable>,
 }
 
 impl Incoming {
@@ -40,6 +41,17 @@ impl Incoming {
             sequence: recorded.sequence,
             event_type: recorded.event_type.clone(),
             event: Event::decode(recorded),
+        }
+    }
+
+    /// The error that stops a model here, if this build doesn't know the event's type or version.
+    pub(crate) fn unknown(&self) -> Option<ProjectionError> {
+        match &self.event {
+            Err(Unreadable::Unknown(source)) => Some(ProjectionError::UnknownEvent {
+                position: self.position,
+                source: source.clone(),
+            }),
+            Ok(_) | Err(Unreadable::Malformed(_)) => None,
         }
     }
 }
@@ -141,7 +153,13 @@ struct WorkingSet<P: Projection> {
 impl<P: Projection> WorkingSet<P> {
     /// Folds one event, or leaves everything as it was.
     fn fold_one(&mut self, incoming: &Incoming) -> Result<(), Stop> {
-        let event = incoming.event.as_ref().map_err(|refusal| Stop::from(refusal.clone()))?;
+        let event = match &incoming.event {
+            Ok(event) => event,
+            // Unknown ones get here only when parked events are retried, and stay parked then.
+            Err(Unreadable::Unknown(refusal) | Unreadable::Malformed(refusal)) => {
+                return Err(Stop::from(refusal.clone()));
+            }
+        };
         let folded = P::apply(event, &mut self.documents);
         match folded {
             Ok(()) => self.documents.keep(),

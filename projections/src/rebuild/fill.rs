@@ -9,6 +9,7 @@ use super::Build;
 use crate::batch::{self, Target};
 use crate::cell::Row;
 use crate::error::ProjectionError;
+use crate::parked;
 use crate::replay::{Chunk, Replay};
 use crate::tables::TableSql;
 use crate::working::{Changes, Pass, Stream, Working};
@@ -22,6 +23,7 @@ pub(super) struct Filled {
     pub(super) events: u64,
     pub(super) rows: u64,
     pub(super) parked: u64,
+    pub(super) given_up: u64,
 }
 
 impl Build {
@@ -32,8 +34,10 @@ impl Build {
         to: Position,
     ) -> Result<Filled, ProjectionError> {
         let range = (Position::START, to);
-        let mut replay = Replay::start(self.pool.clone(), self.model, range, self.options.jobs);
-        let mut filled = Filled::default();
+        let without = parked::given_up_positions(&self.pool, self.model.name()).await?;
+        let mut filled = Filled { given_up: without.len() as u64, ..Filled::default() };
+        let (pool, jobs) = (self.pool.clone(), self.options.jobs);
+        let mut replay = Replay::start(pool, self.model, range, jobs, without);
         let mut blocked = HashSet::new();
         let mut memory = Some(self.model.working(true));
         while let Some(chunk) = replay.next().await? {
@@ -47,8 +51,10 @@ impl Build {
             }
             self.tell("folding", chunk.through.number(), to.number());
             let is_too_large = |count: usize| self.options.documents_max < count;
-            if memory.as_ref().is_some_and(|working| is_too_large(working.document_count()))
-                && let (Some((target, _)), Some(working)) = (target, memory.take())
+            // A dry run has no tables to go on in, so it keeps everything in memory.
+            if let Some((target, _)) = target
+                && memory.as_ref().is_some_and(|working| is_too_large(working.document_count()))
+                && let Some(working) = memory.take()
             {
                 filled.rows += self.write(target, &self.changes(working.as_ref())?).await?;
             }
@@ -83,8 +89,7 @@ impl Build {
         if aside.is_empty() {
             return Ok(0);
         }
-        let streams = aside.iter().filter_map(|it| chunk.events.get(it.index));
-        blocked.extend(streams.map(|event| event.stream.clone()));
+        batch::block(self.model.name(), blocked, &chunk.events, &aside)?;
         if let Some((target, version)) = target {
             let mut client = self.pool.get().await?;
             let tx = client.transaction().await?;
@@ -113,10 +118,9 @@ impl Build {
         for (table, changes) in target.tables.iter().zip(self.changes(working.as_ref())?) {
             table.write_in_tx(&tx, &changes).await?;
         }
+        batch::block(self.model.name(), blocked, &chunk.events, &aside)?;
         batch::park_in_tx(&tx, self.model.name(), version, &chunk.events, &aside).await?;
         tx.commit().await?;
-        let streams = aside.iter().filter_map(|it| chunk.events.get(it.index));
-        blocked.extend(streams.map(|event| event.stream.clone()));
         Ok(aside.len() as u64)
     }
 

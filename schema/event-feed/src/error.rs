@@ -29,6 +29,9 @@ pub enum FeedError {
     /// The safe position could not be computed or stored.
     #[error("find the safe position")]
     Watch(#[source] tokio_postgres::Error),
+    /// The lag of the read models could not be computed.
+    #[error("measure the lag of the read models")]
+    Lag(#[source] tokio_postgres::Error),
     /// The one row of `feed_position` is missing: the schema is not ours.
     #[error("find the row of the safe position")]
     NoSafeRow,

@@ -12,6 +12,7 @@
 
 mod bound;
 mod error;
+mod lag;
 pub mod metrics;
 mod reader;
 mod safe;
@@ -19,6 +20,7 @@ mod watcher;
 
 pub use bound::{Settled, settled};
 pub use error::FeedError;
+pub use lag::{ReadModelLag, STUCK_AFTER, read_model_lags, report_read_model_lags};
 pub use reader::{Batch, FILTERED_SPAN_MAX, FeedReader, Filter};
 pub use safe::SafePosition;
 pub use watcher::{FollowOptions, OnAdvance, Watcher, WatcherHandle, WatcherOptions};

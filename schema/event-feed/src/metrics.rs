@@ -12,6 +12,41 @@ pub const WATCH_SECONDS: &str = "event_feed_watch_seconds";
 /// Rounds in which a follower found the watcher silent and computed the safe position itself.
 pub const TAKEOVERS: &str = "event_feed_takeovers_total";
 
+/// Settled positions that are not in the served rows, by read model. Published by the projector and by
+/// the worker.
+pub const READ_MODEL_LAG_EVENTS: &str = "read_model_lag_events";
+/// Seconds since the oldest event that is not in the served rows was recorded, by read model. Alert:
+/// above 10.
+pub const READ_MODEL_LAG_SECONDS: &str = "read_model_lag_seconds";
+/// Served shards that have events to fold and don't move, by read model. Alert: above 0.
+pub const READ_MODEL_STUCK_SHARDS: &str = "read_model_stuck_shards";
+/// Events that are parked and wait for an operator, by read model. Alert: above 0.
+pub const READ_MODEL_PARKED_EVENTS: &str = "read_model_parked_events";
+
+/// Registers the descriptions of the read models' gauges.
+pub fn describe_read_models() {
+    describe_gauge!(
+        READ_MODEL_LAG_EVENTS,
+        Unit::Count,
+        "settled positions that are not in the served rows"
+    );
+    describe_gauge!(
+        READ_MODEL_LAG_SECONDS,
+        Unit::Seconds,
+        "since the oldest event that is not in the served rows was recorded"
+    );
+    describe_gauge!(
+        READ_MODEL_STUCK_SHARDS,
+        Unit::Count,
+        "served shards that have events to fold and don't move"
+    );
+    describe_gauge!(
+        READ_MODEL_PARKED_EVENTS,
+        Unit::Count,
+        "events that are parked and wait for an operator"
+    );
+}
+
 /// Tells the recorder what the names above mean.
 pub fn describe() {
     describe_gauge!(UNSETTLED_POSITIONS, Unit::Count, "positions handed out and not settled yet");

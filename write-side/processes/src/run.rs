@@ -122,6 +122,7 @@ pub async fn run_on(
 ) -> Result<(), WorkerError> {
     config.check()?;
     metrics::describe();
+    event_feed::metrics::describe_read_models();
     let recorder = telemetry::metrics();
     let clock = config.clock.shared();
     let settings =
@@ -158,6 +159,9 @@ pub async fn run_on(
     let jobs = parts.jobs(shutdown.clone());
     let reconciler = parts.reconciler(shutdown.clone());
     let announcing = parts.announcer().run(shutdown.clone());
+    // So that a projector that is dead or stuck is reported by a process that is not.
+    let (pool, clock) = (parts.pool.clone(), Arc::clone(&parts.clock));
+    let lags = event_feed::report_read_model_lags(pool, clock, shutdown.clone());
     let relay = parts.relay(&config);
     let ended = tokio::join!(
         relay.run(shutdown.clone()),
@@ -170,11 +174,12 @@ pub async fn run_on(
         waking,
         watching,
         announcing,
+        lags,
         ending_all(&trigger, schedule::run(jobs, reconciler, shutdown.clone())),
         ending_all(&trigger, serve(SERVICE, ops, routes, shutdown)),
         follower.stopped(),
     );
-    let (_drained, (), (), (), (), (), (), (), (), (), scheduled, served, ()) = ended;
+    let (_drained, (), (), (), (), (), (), (), (), (), (), scheduled, served, ()) = ended;
     scheduled?;
     served?;
     tracing::info!("worker stopped");
