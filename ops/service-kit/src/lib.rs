@@ -6,6 +6,7 @@
 
 mod allocator;
 pub mod batch;
+pub mod build;
 pub mod clock;
 pub mod clock_source;
 pub mod config;

@@ -101,7 +101,10 @@ impl Health {
             async move {
                 let Ok(skew) = Skew::measure(&*clock, &pool).await else { return true };
                 if skew.is_too_much() {
-                    tracing::error!(seconds = skew.seconds(), "this clock differs from the database's");
+                    tracing::error!(
+                        seconds = skew.seconds(),
+                        "this clock differs from the database's"
+                    );
                 }
                 !skew.is_too_much()
             }
