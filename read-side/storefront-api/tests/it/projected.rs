@@ -111,7 +111,7 @@ fn text<const MAX: usize>(raw: &str) -> Text<MAX> {
 }
 
 /// The API compares ends with its own clock, so an order of a fixed day would expire one day.
-fn today() -> DateTime<Utc> {
+fn now() -> DateTime<Utc> {
     SystemClock.now()
 }
 
@@ -219,8 +219,8 @@ fn placed(order_id: OrderId, user_id: UserId, receiver: Sealed<Receiver>) -> Ord
         tax_free: Won::ZERO,
         vat: won(909),
         receiver,
-        placed_at: today(),
-        expires_at: today() + TimeDelta::minutes(30),
+        placed_at: now(),
+        expires_at: now() + TimeDelta::minutes(30),
     }
 }
 
@@ -236,7 +236,7 @@ fn course(refund: RefundId) -> [OrderEvent; 5] {
             tax_free: Won::ZERO,
             vat: won(909),
             recurring: false,
-            requested_at: today(),
+            requested_at: now(),
         },
         OrderEvent::PaymentReady {
             attempt: 1,
@@ -246,8 +246,8 @@ fn course(refund: RefundId) -> [OrderEvent; 5] {
                 mobile: text("https://pay.example/mobile"),
                 app: text("https://pay.example/app"),
             },
-            ready_at: today(),
-            expires_at: today() + TimeDelta::minutes(15),
+            ready_at: now(),
+            expires_at: now() + TimeDelta::minutes(15),
             cid: None,
         },
         OrderEvent::PaymentApproved {
@@ -262,7 +262,7 @@ fn course(refund: RefundId) -> [OrderEvent; 5] {
                 discount: Won::ZERO,
             },
             method: PaymentMethod::Card,
-            approved_at: today(),
+            approved_at: now(),
             billing_key: None,
         },
         OrderEvent::RefundRequested {
@@ -274,13 +274,13 @@ fn course(refund: RefundId) -> [OrderEvent; 5] {
             refundable_before: won(10_000),
             by: CancelledBy::User,
             reason: None,
-            requested_at: today(),
+            requested_at: now(),
         },
         OrderEvent::RefundSucceeded {
             refund_id: refund,
             aid: None,
             amount: won(4_000),
-            refunded_at: today(),
+            refunded_at: now(),
         },
     ]
 }
