@@ -6,7 +6,7 @@
 //! however often it is sent under one key, and is never guessed about when a connection breaks.
 //!
 //! [`PgEventStore`] keeps the log in PostgreSQL and is also a `cqrs_es::EventStore`;
-//! [`MemoryStore`] is its twin for tests, held to the same contract by `tests/contract.rs`.
+//! [`MemoryStore`] is its twin for tests, held to the same contract by `tests/contract`.
 //! This crate alone knows postgres-es and sqlx, and alone writes the log.
 
 mod append;

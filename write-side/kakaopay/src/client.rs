@@ -194,17 +194,13 @@ impl Client {
     ) -> Result<Answer, CallError> {
         let body = serde_json::to_vec(request)
             .map_err(|error| CallError::NotSent(NotSent::Request(error.to_string())))?;
-        let mut call = self
-            .http
-            .post(self.url(operation))
-            .header(CONTENT_TYPE, JSON_UTF8)
-            .timeout(self.call_timeout)
-            .body(body);
+        let mut call =
+            self.http.post(self.url(operation)).header(CONTENT_TYPE, JSON_UTF8).body(body);
         // The id only helps to find the call in logs; one that no header can carry is left out.
         if let Some(id) = request_id.and_then(|id| HeaderValue::from_str(id).ok()) {
             call = call.header(REQUEST_ID, id);
         }
-        outcome::of(call).await
+        outcome::of(call, self.call_timeout).await
     }
 
     fn url(&self, operation: Operation) -> String {

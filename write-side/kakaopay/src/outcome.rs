@@ -4,9 +4,13 @@
 //! the request and means that nothing was sent. Everything later counts as unknown, also a
 //! connection from the pool that turns out dead: its reset may have come after our bytes.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::error::{ApiError, CallError, Extras, NotSent, Unknown};
 use crate::error_codes::ErrorCode;
@@ -16,10 +20,25 @@ use crate::lenient;
 /// under 64 KiB.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
-/// Sends a request once and says what became of it.
+/// How long an answer may still be read once the time is over. A process that was stopped meanwhile, or
+/// whose machine was, finds the time over and the answer in the socket.
+const LAST_READ: Duration = Duration::from_millis(250);
+
+/// Sends a request once, waits for its answer for `limit`, and says what became of it.
 pub(crate) async fn of<Answer: DeserializeOwned>(
     request: RequestBuilder,
+    limit: Duration,
 ) -> Result<Answer, CallError> {
+    // Not reqwest's own time-out, which ends a call without looking for what has arrived.
+    let mut call = pin!(sent(request));
+    if let Ok(answer) = timeout(limit, &mut call).await {
+        return answer;
+    }
+    let answered = timeout(LAST_READ, call).await;
+    answered.unwrap_or(Err(CallError::Unknown(Unknown::Timeout)))
+}
+
+async fn sent<Answer: DeserializeOwned>(request: RequestBuilder) -> Result<Answer, CallError> {
     let response = request.send().await.map_err(failure_to_send)?;
     let status = response.status();
     let body = read(response).await?;

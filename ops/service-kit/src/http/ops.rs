@@ -97,7 +97,8 @@ impl Health {
     #[must_use]
     pub fn requires_right_clock(self, clock: SharedClock, pool: Pool) -> Self {
         self.requires("clock", move || {
-            let (clock, pool) = (Arc::clone(&clock), pool.clone());
+            let clock = Arc::clone(&clock);
+            let pool = pool.clone();
             async move {
                 let Ok(skew) = Skew::measure(&*clock, &pool).await else { return true };
                 if skew.is_too_much() {

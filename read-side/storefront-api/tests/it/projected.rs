@@ -15,6 +15,7 @@ use contracts::{
 };
 use projections::ProjectorConfig;
 use serde_json::{Value, json};
+use service_kit::clock::{Clock, SystemClock};
 use service_kit::shutdown::{self, ShutdownTrigger};
 use uuid::Uuid;
 
@@ -109,8 +110,9 @@ fn text<const MAX: usize>(raw: &str) -> Text<MAX> {
     Text::parse(raw).unwrap()
 }
 
-fn noon() -> DateTime<Utc> {
-    "2026-11-23T03:00:00Z".parse().unwrap()
+/// The API compares ends with its own clock, so an order of a fixed day would expire one day.
+fn now() -> DateTime<Utc> {
+    SystemClock.now()
 }
 
 fn report_no(number: u64) -> ReportNo {
@@ -217,8 +219,8 @@ fn placed(order_id: OrderId, user_id: UserId, receiver: Sealed<Receiver>) -> Ord
         tax_free: Won::ZERO,
         vat: won(909),
         receiver,
-        placed_at: noon(),
-        expires_at: noon() + TimeDelta::minutes(30),
+        placed_at: now(),
+        expires_at: now() + TimeDelta::minutes(30),
     }
 }
 
@@ -234,7 +236,7 @@ fn course(refund: RefundId) -> [OrderEvent; 5] {
             tax_free: Won::ZERO,
             vat: won(909),
             recurring: false,
-            requested_at: noon(),
+            requested_at: now(),
         },
         OrderEvent::PaymentReady {
             attempt: 1,
@@ -244,8 +246,8 @@ fn course(refund: RefundId) -> [OrderEvent; 5] {
                 mobile: text("https://pay.example/mobile"),
                 app: text("https://pay.example/app"),
             },
-            ready_at: noon(),
-            expires_at: noon() + TimeDelta::minutes(15),
+            ready_at: now(),
+            expires_at: now() + TimeDelta::minutes(15),
             cid: None,
         },
         OrderEvent::PaymentApproved {
@@ -260,7 +262,7 @@ fn course(refund: RefundId) -> [OrderEvent; 5] {
                 discount: Won::ZERO,
             },
             method: PaymentMethod::Card,
-            approved_at: noon(),
+            approved_at: now(),
             billing_key: None,
         },
         OrderEvent::RefundRequested {
@@ -272,13 +274,13 @@ fn course(refund: RefundId) -> [OrderEvent; 5] {
             refundable_before: won(10_000),
             by: CancelledBy::User,
             reason: None,
-            requested_at: noon(),
+            requested_at: now(),
         },
         OrderEvent::RefundSucceeded {
             refund_id: refund,
             aid: None,
             amount: won(4_000),
-            refunded_at: noon(),
+            refunded_at: now(),
         },
     ]
 }

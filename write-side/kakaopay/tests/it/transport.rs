@@ -1,6 +1,9 @@
 //! Where "not sent" ends and "unknown" begins, byte by byte.
 
-use std::time::Duration;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use kakaopay::{CallError, ClientConfig, ConfigError, NotSent, SecretKey, Unknown};
 use tokio::net::TcpSocket;
@@ -49,6 +52,57 @@ async fn the_request_is_what_kakaopay_documents() {
             "fail_url": "https://shop.example/fail",
         })
     );
+}
+
+/// Answers one request on a thread of its own; says when it has read the request, then when it has
+/// written the answer.
+fn answer_once(listener: &std::net::TcpListener, told: &mpsc::Sender<()>) {
+    let (stream, _peer) = listener.accept().expect("a caller");
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("a head");
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length: ") {
+            length = value.trim().parse().expect("a length");
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).expect("a body");
+    told.send(()).expect("a listener");
+    reader.get_mut().write_all(http("200 OK", READY).as_bytes()).expect("an answer");
+    told.send(()).expect("a listener");
+}
+
+/// A process that is stopped for longer than a call may take finds its time over and the answer in the
+/// socket. Thrown away, a recurring approval's answer takes the key along.
+#[tokio::test]
+async fn an_answer_that_came_while_the_process_stood_still_is_read() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let base_url = format!("http://{}", listener.local_addr().expect("an address"));
+    let (told, hears) = mpsc::channel();
+    let server = thread::spawn(move || answer_once(&listener, &told));
+    let config = ClientConfig {
+        connect_timeout: Duration::from_millis(200),
+        call_timeout: Duration::from_millis(400),
+        ..config_for(&base_url)
+    };
+    let over = Instant::now() + config.call_timeout * 2;
+    let stand_still = async {
+        while hears.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        // Blocks the only thread, and with it everything that the caller does.
+        hears.recv().expect("an answer is written");
+        while let Some(rest) = over.checked_duration_since(Instant::now()) {
+            thread::park_timeout(rest);
+        }
+    };
+    let (answer, ()) = tokio::join!(ready(&config), stand_still);
+    answer.expect("ready");
+    server.join().expect("the server ends");
 }
 
 #[tokio::test]

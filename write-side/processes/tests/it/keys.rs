@@ -57,17 +57,20 @@ async fn a_key_is_held_until_the_database_takes_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_drains_waits_for_a_key_to_be_stored() {
     let mut world = World::new().await;
-    world.config.gateway.connect_timeout = Duration::from_millis(100);
-    world.config.gateway.call_timeout = Duration::from_millis(200);
-    world.config.relay.drain = Duration::from_millis(2_500);
+    // Two calls and their waits fit the time to drain. An approval that times out, as it may with
+    // 200 ms on a busy machine, yields no key to wait for.
+    world.config.gateway.call_timeout = Duration::from_secs(3);
+    world.config.gateway.connect_timeout = Duration::from_secs(1);
+    world.config.relay.drain = Duration::from_millis(8_500);
     let worker = world.worker();
     let order = world.place(OrderKind::Subscription, false).await;
     world.page_of(order).await;
     refuse_keys(&world).await;
     world.pay(order).await;
-    keys_are_refused(&world, 1).await;
+    // A sequence that was never drawn from has the value 1: the first refusal shows as the second.
+    keys_are_refused(&world, 2).await;
     let ended = tokio::spawn(worker.stop());
-    let late = Instant::now() + 2 * world.config.relay.drain;
+    let late = Instant::now() + world.config.relay.drain + Duration::from_secs(1);
     eventually(PATIENCE, || async { (late <= Instant::now()).then_some(()) }).await;
     let before = world.number("select last_value from refused_keys").await;
     keys_are_refused(&world, before + 1).await;

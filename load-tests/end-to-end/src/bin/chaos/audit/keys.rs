@@ -19,9 +19,8 @@ use crate::verdict::Verdict;
 use crate::wiretap::Delivered;
 use crate::world::{Interruption, World};
 
-/// How long after an answer a worker has stored its key, unless the database is unavailable: a fraction
-/// of a second, and over three seconds on a machine that has ten times the work it can do (seen).
-const STORED_WITHIN: Duration = Duration::from_secs(10);
+/// How long after an answer a worker has stored its key, unless the database is unavailable.
+const STORED_WITHIN: Duration = Duration::from_secs(3);
 
 /// A row of `billing_keys`.
 struct KeyRow {
@@ -142,7 +141,7 @@ fn was_killed_holding(at: Instant, interruptions: &[Interruption]) -> bool {
             && at <= *to
         {
             // A worker tries again for some seconds after the database came back.
-            stored = stored.max(*to + STORED_WITHIN * 2);
+            stored = stored.max(*to + STORED_WITHIN * 5);
         }
     }
     interruptions.iter().any(|interruption| match interruption {
