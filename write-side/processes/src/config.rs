@@ -311,7 +311,7 @@ mod tests {
 
     /// A forgotten merchant code meant KakaoPay's public test code: orders were paid and no money moved.
     #[test]
-    fn test_codes_are_for_a_simulator_or_an_explicit_test_mode() {
+    fn a_forgotten_or_test_merchant_code_needs_a_simulator_or_an_explicit_test_mode() {
         let with = |set: &'static [(&str, &str)]| {
             WorkerConfig::load(move |name| {
                 let found = set.iter().find(|(known, _)| *known == name);
