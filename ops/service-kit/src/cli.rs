@@ -56,18 +56,18 @@ impl Program {
             lookup: &environment,
             names: environment_names().collect(),
         };
-        self.parse_given(given, &mut io::stdout())
+        self.parse_given(&given, &mut io::stdout())
     }
 
     fn parse_given<C: CommandFactory + FromArgMatches>(
         &self,
-        given: Given<'_>,
+        given: &Given<'_>,
         out: &mut dyn Write,
     ) -> Result<C, ExitCode> {
         let mut command = self.command::<C>();
         let matches = command.try_get_matches_from_mut(given.arguments.clone());
         let matches = matches.map_err(|error| usage(&error))?;
-        if let Some(outcome) = self.common(&matches, &given, &mut command, out) {
+        if let Some(outcome) = self.common(&matches, given, &mut command, out) {
             return Err(outcome.unwrap_or_else(|error| self.failed(&error)));
         }
         C::from_arg_matches(&matches).map_err(|error| usage(&error.format(&mut command)))
@@ -274,7 +274,7 @@ mod tests {
             lookup: &lookup,
             names: set.iter().map(|(name, _)| (*name).to_owned()).collect(),
         };
-        let outcome = PROGRAM.parse_given(given, &mut out);
+        let outcome = PROGRAM.parse_given(&given, &mut out);
         (outcome, String::from_utf8(out).unwrap())
     }
 

@@ -23,7 +23,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Longest wait for it.
 const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest exchange of one request.
-const EXCHANGE_WAIT_MAX: Duration = Duration::from_secs(60);
+const EXCHANGE_WAIT_MAX: Duration = Duration::from_mins(1);
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 512;
 /// Pause after a connection that could not be accepted, for example for want of descriptors.

@@ -77,19 +77,19 @@ pub(crate) fn load(
     simulate: bool,
 ) -> Result<Outside, ConfigError> {
     let settings = Settings::of(VARIABLES, lookup)?;
-    let database_url = match settings.optional("DATABASE_URL") {
+    let database = match settings.optional("DATABASE_URL") {
         Some(_set) => Some(settings.database_url("DATABASE_URL")?),
         None => None,
     };
-    if database_url.is_some() && !simulate {
+    if database.is_some() && !simulate {
         let missing = REQUIRED_OUTSIDE.into_iter().filter(|name| settings.optional(name).is_none());
         let expected = "expected with DATABASE_URL, or --simulate where nothing is real";
         ConfigError::refuse(missing.map(|name| ConfigError::invalid(name, expected)).collect())?;
     }
     Ok(Outside {
-        database_url,
-        redis_url: settings.optional("REDIS_URL").map(Secret::new),
-        kakaopay_url: settings.optional("KAKAOPAY_BASE_URL"),
+        database,
+        redis: settings.optional("REDIS_URL").map(Secret::new),
+        kakaopay: settings.optional("KAKAOPAY_BASE_URL"),
     })
 }
 
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_shop_that_is_not_real_says_so_or_has_a_database_of_its_own() {
-        assert!(load(database, true).unwrap().database_url.is_some());
-        assert!(load(|_| None, false).unwrap().database_url.is_none());
+        assert!(load(database, true).unwrap().database.is_some());
+        assert!(load(|_| None, false).unwrap().database.is_none());
     }
 }

@@ -28,9 +28,12 @@ pub(crate) struct Services {
 /// Services that the environment names, in place of private ones.
 #[derive(Debug, Default)]
 pub(crate) struct Outside {
-    pub(crate) database_url: Option<Secret>,
-    pub(crate) redis_url: Option<Secret>,
-    pub(crate) kakaopay_url: Option<String>,
+    /// The URL of a PostgreSQL.
+    pub(crate) database: Option<Secret>,
+    /// The URL of a Redis.
+    pub(crate) redis: Option<Secret>,
+    /// The address of KakaoPay.
+    pub(crate) kakaopay: Option<String>,
 }
 
 impl Services {
@@ -41,21 +44,21 @@ impl Services {
         state: &Path,
         kakaopay_key: &str,
     ) -> Result<Self, ShopError> {
-        let (postgres, database_url) = if let Some(url) = outside.database_url {
+        let (postgres, database_url) = if let Some(url) = outside.database {
             (None, url)
         } else {
             let server = PrivatePostgres::start(state, ports.postgres, Durability::Durable).await?;
             let url = Secret::new(server.database(DATABASE).await?);
             (Some(server), url)
         };
-        let (redis, redis_url) = if let Some(url) = outside.redis_url {
+        let (redis, redis_url) = if let Some(url) = outside.redis {
             (None, url)
         } else {
             let server = PrivateRedis::start(state, ports.redis).await?;
             let url = Secret::new(server.url());
             (Some(server), url)
         };
-        let (kakaopay, kakaopay_url) = if let Some(url) = outside.kakaopay_url {
+        let (kakaopay, kakaopay_url) = if let Some(url) = outside.kakaopay {
             (None, url)
         } else {
             let config = SimConfig {

@@ -15,16 +15,11 @@ use crate::gateway::throttle::RatePolicy;
 use crate::relay::decide::REFUND_MARGIN;
 use crate::relay::{RelayPolicy, RetryPolicy};
 
+mod codes;
 mod table;
 
+use codes::{MerchantCodes, is_on_this_machine};
 pub use table::VARIABLES;
-
-/// Test merchant codes of KakaoPay; need no contract. With them nothing is paid, so they are a default
-/// only where the gateway is a simulator on this machine.
-const CID_ONE_TIME_TEST: &str = "TC0ONETIME";
-const CID_RECURRING_TEST: &str = "TCSUBSCRIP";
-/// How KakaoPay's test codes begin.
-const CID_TEST_PREFIX: &str = "TC";
 
 /// Calls of shoppers under way at once: 2,000 may wait for a slow gateway, and others still pay.
 const CHECKOUT_CALLS_DEFAULT: usize = 2_500;
@@ -204,54 +199,6 @@ impl WorkerConfig {
     }
 }
 
-/// The codes under which money is taken.
-struct MerchantCodes {
-    one_time: String,
-    recurring: String,
-    is_test_mode: bool,
-}
-
-impl MerchantCodes {
-    /// A forgotten code would mean KakaoPay's test code, which KakaoPay approves without moving money:
-    /// the shop would send goods for nothing.
-    fn load(settings: &Settings<'_>, is_simulated: bool) -> Result<Self, ConfigError> {
-        let is_test_mode = settings.value::<u8>("KAKAOPAY_TEST_MODE")? == 1;
-        let mut faults = Vec::new();
-        let mut code = |name: &'static str, test_code: &str| {
-            let set = settings.optional(name).map(|code| code.trim().to_owned());
-            match set {
-                Some(code)
-                    if code.starts_with(CID_TEST_PREFIX) && !is_simulated && !is_test_mode =>
-                {
-                    let expected = "expected a code of our contract; KakaoPay's test codes move no money \
-                                    and need KAKAOPAY_TEST_MODE=1";
-                    faults.push(ConfigError::invalid(name, expected));
-                    String::new()
-                }
-                Some(code) => code,
-                None if is_simulated => test_code.to_owned(),
-                None => {
-                    faults.push(ConfigError::NotSet { name: name.to_owned() });
-                    String::new()
-                }
-            }
-        };
-        let one_time = code("KAKAOPAY_CID_ONE_TIME", CID_ONE_TIME_TEST);
-        let recurring = code("KAKAOPAY_CID_RECURRING", CID_RECURRING_TEST);
-        ConfigError::refuse(faults)?;
-        Ok(Self { one_time, recurring, is_test_mode })
-    }
-}
-
-fn is_on_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 /// A lease shorter than a slow database's pause would be lost by workers that are fine.
 const LEASE_MIN: Duration = Duration::from_secs(1);
 
@@ -364,7 +311,7 @@ mod tests {
 
     /// A forgotten merchant code meant KakaoPay's public test code: orders were paid and no money moved.
     #[test]
-    fn test_codes_are_for_a_simulator_or_an_explicit_test_mode() {
+    fn a_forgotten_or_test_merchant_code_needs_a_simulator_or_an_explicit_test_mode() {
         let with = |set: &'static [(&str, &str)]| {
             WorkerConfig::load(move |name| {
                 let found = set.iter().find(|(known, _)| *known == name);

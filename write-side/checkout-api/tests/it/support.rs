@@ -188,7 +188,7 @@ fn config(database: &TestDatabase) -> CheckoutConfig {
             "ACCESS_TOKEN_VERIFYING_KEYS" => public_key_of(&Secret::from(SIGNING_KEY)).unwrap(),
             "DIGEST_PEPPER" => "pepper of the tests, 32 bytes or more".to_owned(),
             "RETURN_URL_KEY" => "return key of the tests, 32 bytes or more".to_owned(),
-            "MASTER_KEY" => "bWFzdGVyLW1hc3Rlci1tYXN0ZXItbWFzdGVyLW1hc3Q=".to_owned(),
+            "MASTER_KEY" => "Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=".to_owned(),
             "PUBLIC_BASE_URL" => "https://shop.example".to_owned(),
             "CORS_ORIGINS" => "https://partner.example".to_owned(),
             _ => return None,
