@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings};
+use service_kit::http::EdgeConfig;
 use service_kit::telemetry::LogFormat;
 
 /// Database connections when nothing else is asked for. A page is one short statement, so eight
@@ -26,6 +27,8 @@ pub struct StorefrontConfig {
     pub access_token_key: Secret,
     /// `MASTER_KEY`: unwraps the users' keys, so that shoppers see their own receiver data.
     pub master_key: Secret,
+    /// `TRUSTED_PROXIES`, `STOREFRONT_CONNECTIONS_MAX`, `DRAIN_DELAY_SECONDS`: see [`EdgeConfig`].
+    pub edge: EdgeConfig,
     /// `STOREFRONT_DATABASE_CONNECTIONS`: most connections at once, 1 to 200; 8 when unset.
     pub database_connections_max: usize,
     /// `STOREFRONT_CACHE`: whether finished catalogue pages are kept for a moment, `on` or `off`;
@@ -53,6 +56,7 @@ impl StorefrontConfig {
             ops_listen: settings.parsed("STOREFRONT_OPS_LISTEN", local(9081))?,
             access_token_key: settings.secret("ACCESS_TOKEN_KEY")?,
             master_key: settings.secret("MASTER_KEY")?,
+            edge: EdgeConfig::load(&settings, "STOREFRONT_CONNECTIONS_MAX")?,
             database_connections_max: settings.number(
                 "STOREFRONT_DATABASE_CONNECTIONS",
                 DATABASE_CONNECTIONS_DEFAULT,

@@ -1,27 +1,19 @@
 //! What `checkout-api` can be told, and by which variable.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings};
+use service_kit::http::EdgeConfig;
 use service_kit::telemetry::LogFormat;
 use url::Url;
 
-use crate::accounts::Allowance;
+use crate::limits::LimitConfig;
 
-/// Passwords hashed at once when nothing else is asked for: a core's worth of 20 ms each, and
-/// 19 MiB apiece.
-const PASSWORD_HASHES_DEFAULT: usize = 2;
-/// Tries to log in per account before they are slowed down: a person who mistypes stays below.
-const ACCOUNT_TRIES_DEFAULT: u32 = 10;
-/// Seconds until an account is allowed another try.
-const ACCOUNT_REFILL_SECONDS_DEFAULT: u64 = 30;
-/// Sign-ups and logins per address before they are slowed down; offices share an address.
-const ADDRESS_TRIES_DEFAULT: u32 = 200;
-/// Milliseconds until an address is allowed another one.
-const ADDRESS_REFILL_MS_DEFAULT: u64 = 200;
+/// Of so many cores one hashes passwords when nothing else is asked for; the others answer shoppers.
+const CORES_PER_PASSWORD_HASH: usize = 4;
 /// Longest wait for the gateway's pay page before a client is told to look again. Shorter than the
 /// gateway's own deadline: the page that comes later is found under the order.
 const PAYMENT_WAIT_SECONDS_DEFAULT: u64 = 10;
@@ -54,19 +46,15 @@ pub struct CheckoutConfig {
     pub payment_result_url: Option<Url>,
     /// `CORS_ORIGINS`: origins whose pages may call us, separated by commas; none when unset.
     pub cors_origins: Vec<String>,
-    /// `TRUST_PROXY`: whether `X-Forwarded-For` is written by a proxy of ours; `false` when unset.
-    pub trusts_proxy: bool,
+    /// `TRUSTED_PROXIES`, `CHECKOUT_CONNECTIONS_MAX`, `DRAIN_DELAY_SECONDS`: see [`EdgeConfig`].
+    pub edge: EdgeConfig,
     /// `CHECKOUT_DATABASE_CONNECTIONS`: most connections for appends, and as many again for loads
     /// and for accounts, 1 to 200; 8 when unset.
     pub database_connections_max: usize,
-    /// `PASSWORD_HASHES_MAX`: passwords hashed at once, 1 to 64; 2 when unset.
+    /// `PASSWORD_HASHES_MAX`: passwords hashed at once, 1 to 64; a quarter of the cores when unset.
     pub password_hashes_max: usize,
-    /// `LOGIN_ACCOUNT_TRIES` at once per account (10 when unset), and another one every
-    /// `LOGIN_ACCOUNT_REFILL_SECONDS` (30 when unset).
-    pub login_per_account: Allowance,
-    /// `LOGIN_ADDRESS_TRIES` sign-ups and logins at once per address (200 when unset), and another
-    /// one every `LOGIN_ADDRESS_REFILL_MS` milliseconds (200 when unset).
-    pub login_per_address: Allowance,
+    /// How often one address, account or user may ask: see [`LimitConfig`].
+    pub limits: LimitConfig,
     /// `PAYMENT_WAIT_SECONDS`: longest wait for the gateway's pay page, 1 to 15; 10 when unset.
     pub payment_wait_max: Duration,
     /// `FEED_WATCHER`: whether this process computes the log's safe position itself (`own`) or
@@ -121,7 +109,7 @@ impl CheckoutConfig {
             public_base_url: settings.required("PUBLIC_BASE_URL")?,
             payment_result_url: result_url(&settings)?,
             cors_origins: origins(&settings)?,
-            trusts_proxy: settings.parsed("TRUST_PROXY", false)?,
+            edge: EdgeConfig::load(&settings, "CHECKOUT_CONNECTIONS_MAX")?,
             database_connections_max: settings.number(
                 "CHECKOUT_DATABASE_CONNECTIONS",
                 8,
@@ -129,25 +117,10 @@ impl CheckoutConfig {
             )?,
             password_hashes_max: settings.number(
                 "PASSWORD_HASHES_MAX",
-                PASSWORD_HASHES_DEFAULT,
+                password_hashes_default(),
                 1..=64,
             )?,
-            login_per_account: Allowance {
-                burst: tries(&settings, "LOGIN_ACCOUNT_TRIES", ACCOUNT_TRIES_DEFAULT)?,
-                refill: Duration::from_secs(settings.number(
-                    "LOGIN_ACCOUNT_REFILL_SECONDS",
-                    ACCOUNT_REFILL_SECONDS_DEFAULT,
-                    1..=3600,
-                )?),
-            },
-            login_per_address: Allowance {
-                burst: tries(&settings, "LOGIN_ADDRESS_TRIES", ADDRESS_TRIES_DEFAULT)?,
-                refill: Duration::from_millis(settings.number(
-                    "LOGIN_ADDRESS_REFILL_MS",
-                    ADDRESS_REFILL_MS_DEFAULT,
-                    1..=3_600_000,
-                )?),
-            },
+            limits: LimitConfig::load(&settings)?,
             payment_wait_max: Duration::from_secs(settings.number(
                 "PAYMENT_WAIT_SECONDS",
                 PAYMENT_WAIT_SECONDS_DEFAULT,
@@ -160,9 +133,9 @@ impl CheckoutConfig {
     }
 }
 
-fn tries(settings: &Settings<'_>, name: &str, default: u32) -> Result<NonZeroU32, ConfigError> {
-    let number = settings.number(name, default, 1..=1_000_000)?;
-    Ok(NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
+fn password_hashes_default() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    (cores / CORES_PER_PASSWORD_HASH).max(1)
 }
 
 fn result_url(settings: &Settings<'_>) -> Result<Option<Url>, ConfigError> {
@@ -217,7 +190,16 @@ mod tests {
         let config = CheckoutConfig::load(with("", "")).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.payment_wait_max, Duration::from_secs(10));
-        assert!(config.cors_origins.is_empty() && !config.trusts_proxy);
+        assert!(config.cors_origins.is_empty());
+        assert_eq!(config.edge.trusted_proxies.to_string(), "");
+    }
+
+    /// Two hashes at once took both cores of a machine of two.
+    #[test]
+    fn hashing_takes_at_most_a_quarter_of_the_cores() {
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let config = CheckoutConfig::load(with("", "")).unwrap();
+        assert_eq!(config.password_hashes_max, (cores / 4).max(1));
     }
 
     #[test]
@@ -230,7 +212,9 @@ mod tests {
             ("PAYMENT_RESULT_URL", "javascript:alert(1)"),
             ("PAYMENT_WAIT_SECONDS", "60"),
             ("FEED_WATCHER", "maybe"),
-            ("LOGIN_ACCOUNT_TRIES", "0"),
+            ("LOGIN_ACCOUNT_TRIES", "many"),
+            ("TRUSTED_PROXIES", "true"),
+            ("DRAIN_DELAY_SECONDS", "-1"),
         ] {
             let error = CheckoutConfig::load(with(name, value)).unwrap_err();
             assert!(error.to_string().starts_with(name), "{error}");

@@ -18,7 +18,7 @@ use service_kit::digest::Pepper;
 use service_kit::http::{Health, ServeError, ops_routes, serve};
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::return_url::ReturnUrls;
-use service_kit::shutdown::{Shutdown, ShutdownTrigger};
+use service_kit::shutdown::{self, Shutdown, ShutdownTrigger};
 use service_kit::vault::{MasterKey, Vault};
 use service_kit::{http, pools, telemetry};
 use tokio::net::TcpListener;
@@ -159,22 +159,29 @@ pub async fn run_on(
     let reconciler = parts.reconciler(shutdown.clone());
     let announcing = parts.announcer().run(shutdown.clone());
     let relay = parts.relay(&config);
-    let ended = tokio::join!(
-        relay.run(shutdown.clone()),
-        paid,
-        ended_orders,
-        expiry,
-        payments,
-        refunds,
-        differences,
-        waking,
-        watching,
-        announcing,
-        ending_all(&trigger, schedule::run(jobs, reconciler, shutdown.clone())),
-        ending_all(&trigger, serve(SERVICE, ops, routes, shutdown)),
-        follower.stopped(),
+    // The operators' listener ends last, so that they see how the others end.
+    let (all_ended, ops_end) = shutdown::pair();
+    let working = async {
+        tokio::join!(
+            relay.run(shutdown.clone()),
+            paid,
+            ended_orders,
+            expiry,
+            payments,
+            refunds,
+            differences,
+            waking,
+            watching,
+            announcing,
+            ending_all(&trigger, schedule::run(jobs, reconciler, shutdown.clone())),
+            follower.stopped(),
+        )
+    };
+    let (ended, served) = tokio::join!(
+        all_ended.after(working),
+        ending_all(&trigger, serve(SERVICE, ops, routes, ops_end)),
     );
-    let (_drained, (), (), (), (), (), (), (), (), (), scheduled, served, ()) = ended;
+    let (_drained, (), (), (), (), (), (), (), (), (), scheduled, ()) = ended;
     scheduled?;
     served?;
     tracing::info!("worker stopped");

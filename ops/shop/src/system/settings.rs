@@ -7,6 +7,7 @@ use checkout_api::{CheckoutConfig, NewAdmin};
 use processes::WorkerConfig;
 use projections::ProjectorConfig;
 use service_kit::config::Secret;
+use service_kit::http::descriptors_max;
 use service_kit::shutdown::Shutdown;
 use storefront_api::StorefrontConfig;
 use tokio::task::JoinSet;
@@ -20,6 +21,13 @@ use crate::{Environment, ShopError, config_error};
 const CID_ONE_TIME_TEST: &str = "TC0ONETIME";
 /// The same for recurring payments.
 const CID_RECURRING_TEST: &str = "TCSUBSCRIP";
+
+/// Descriptors left to everything but the two public listeners: pools, the other listeners with their
+/// reserves, the simulated KakaoPay, files.
+const DESCRIPTORS_KEPT: usize = 512;
+/// Most and fewest places of each public listener.
+const PLACES_MAX: usize = 4_000;
+const PLACES_MIN: usize = 16;
 
 /// What the administrator of an embedded shop is called.
 const ADMIN_NAME: &str = "shopkeeper";
@@ -38,6 +46,9 @@ impl Settings {
     ) -> Self {
         let listen = |port: u16| loopback(port).to_string();
         let public = format!("http://{}", listen(ports.checkout));
+        // Each part alone would count all descriptors of the process as its own.
+        let places = descriptors_max().saturating_sub(DESCRIPTORS_KEPT) / 2;
+        let places = places.clamp(PLACES_MIN, PLACES_MAX).to_string();
         let own = [
             ("ACCESS_TOKEN_KEY", secrets.access_token_key.clone()),
             ("MASTER_KEY", secrets.master_key.clone()),
@@ -47,6 +58,8 @@ impl Settings {
             ("CHECKOUT_LISTEN", listen(ports.checkout)),
             ("CHECKOUT_ADMIN_LISTEN", listen(ports.admin)),
             ("CHECKOUT_OPS_LISTEN", listen(ports.checkout_ops)),
+            ("CHECKOUT_CONNECTIONS_MAX", places.clone()),
+            ("STOREFRONT_CONNECTIONS_MAX", places),
             ("STOREFRONT_LISTEN", listen(ports.storefront)),
             ("STOREFRONT_OPS_LISTEN", listen(ports.storefront_ops)),
             ("WORKER_OPS_LISTEN", listen(ports.worker_ops)),
