@@ -159,7 +159,8 @@ pub fn assemble(
         .data(Arc::new(tokens))
         .data(Arc::clone(&clock))
         .data(config.edge.trusted_proxies.clone());
-    let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
+    let background_end = shutdown.delayed(config.edge.drain_delay);
+    let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown);
     if let Some(url) = &config.redis_url {
         health = health.uses_redis(pools::redis(url)?);
     }
@@ -167,11 +168,7 @@ pub fn assemble(
     Ok(Assembled {
         api: standard(SERVICE, api).boxed(),
         ops: standard("storefront-ops", ops).boxed(),
-        background: Box::pin(state.look_out.run(
-            pool,
-            clock,
-            shutdown.delayed(config.edge.drain_delay),
-        )),
+        background: Box::pin(state.look_out.run(pool, clock, background_end)),
     })
 }
 

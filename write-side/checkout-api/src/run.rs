@@ -108,7 +108,7 @@ pub async fn run(config: CheckoutConfig, shutdown: Shutdown) -> Result<(), RunEr
         admin: bind(config.admin_listen).await?.into(),
         ops: bind(config.ops_listen).await?.into(),
     };
-    run_on(config, listeners, shutdown).await
+    Box::pin(run_on(config, listeners, shutdown)).await
 }
 
 /// Answers on sockets that are bound already, until `shutdown`; the addresses in `config` are not

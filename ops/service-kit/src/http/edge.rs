@@ -18,7 +18,7 @@ use crate::config::{ConfigError, Settings};
 /// for later ones from their first byte.
 pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest time between two requests of a connection, and longest time for taking an answer.
-pub const IDLE_WAIT_MAX: Duration = Duration::from_secs(60);
+pub const IDLE_WAIT_MAX: Duration = Duration::from_mins(1);
 /// Most connections of one address (IPv6: of one /64) that is no trusted proxy. A browser opens six.
 pub const CONNECTIONS_PER_ADDRESS: usize = 64;
 

@@ -96,7 +96,7 @@ impl Process {
     }
 
     async fn ended(mut self) -> ExitStatus {
-        timeout(START_WAIT_MAX, self.child.wait()).await.expect("it does not end").unwrap()
+        timeout(START_WAIT_MAX, self.child.wait()).await.unwrap().unwrap()
     }
 }
 
