@@ -133,12 +133,12 @@ pub async fn run_on(
     let Assembled { api, admin, ops, background } =
         assemble(&config, config.clock.shared(), shutdown, background_end).await?;
     // The first that cannot go on ends them all.
-    let answering = async {
+    let answering = Box::pin(async {
         tokio::try_join!(
             serve_with(limits, "checkout-api", listeners.api, api, closing.clone()),
             serve("checkout-admin", listeners.admin, admin, closing),
         )
-    };
+    });
     let background = async {
         background.await;
         Ok(())

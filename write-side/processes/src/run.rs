@@ -159,9 +159,10 @@ pub async fn run_on(
     let reconciler = parts.reconciler(shutdown.clone());
     let announcing = parts.announcer().run(shutdown.clone());
     let relay = parts.relay(&config);
-    // The operators' listener ends last, so that they see how the others end.
+    // The operators' listener ends last, so that they see how the others end. Boxed, because a future
+    // of this size is copied over the stack each time it is handed on.
     let (all_ended, ops_end) = shutdown::pair();
-    let working = async {
+    let working = Box::pin(async {
         tokio::join!(
             relay.run(shutdown.clone()),
             paid,
@@ -176,7 +177,7 @@ pub async fn run_on(
             ending_all(&trigger, schedule::run(jobs, reconciler, shutdown.clone())),
             follower.stopped(),
         )
-    };
+    });
     let (ended, served) = tokio::join!(
         all_ended.after(working),
         ending_all(&trigger, serve(SERVICE, ops, routes, ops_end)),
