@@ -11,7 +11,7 @@ use deadpool_postgres::Pool;
 use event_feed::{Watcher, WatcherOptions, read_model_lags, report_read_model_lags};
 use service_kit::clock::{SharedClock, SystemClock};
 use service_kit::http::{Health, ops_routes, serve};
-use service_kit::shutdown::{Shutdown, ShutdownTrigger};
+use service_kit::shutdown::{self, Shutdown, ShutdownTrigger};
 use service_kit::{pools, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -81,6 +81,8 @@ pub async fn run_with(
     };
     let following = Following { shared, workers: HashMap::new() }.keep_up(shutdown.clone());
     let lags = report_read_model_lags(pool.clone(), clock, shutdown.clone());
+    // The operators' listener ends last.
+    let (followed, ops_end) = shutdown::pair();
     let answering = async {
         let Some(address) = config.ops_listen else {
             return Ok(());
@@ -94,9 +96,10 @@ pub async fn run_with(
             health = health.uses_redis(redis);
         }
         let app = ops_routes(health, recorded, env!("CARGO_PKG_VERSION"));
-        Ok(serve("projector-ops", listener, app, shutdown.clone()).await?)
+        Ok(serve("projector-ops", listener, app, ops_end).await?)
     };
-    let ((), (), answered) = tokio::join!(following, lags, answering);
+    let working = async { tokio::join!(following, lags) };
+    let (((), ()), answered) = tokio::join!(followed.after(working), answering);
     watcher.stopped().await;
     answered
 }

@@ -25,6 +25,15 @@ const END_WAIT_MAX: Duration = Duration::from_secs(45);
 /// The key both the shop and the simulator are given.
 const KAKAOPAY_KEY: &str = "end-to-end-kakaopay-key";
 
+/// Limits that the shoppers of a test would meet, because they are quicker than people and come from one
+/// address.
+const RAISED: [(&str, &str); 4] = [
+    ("EDITS_PER_SECOND", "1000"),
+    ("ORDERS_PER_MINUTE", "1000"),
+    ("PAYMENTS_PER_HOUR", "1000"),
+    ("SIGN_UPS_PER_MINUTE", "1000"),
+];
+
 /// Everything around the shop, which survives its death.
 pub struct World {
     database: TestDatabase,
@@ -87,6 +96,7 @@ impl World {
             .env("REDIS_URL", &self.redis.url)
             .env("KAKAOPAY_BASE_URL", self.kakaopay.base_url())
             .env("KAKAOPAY_SECRET_KEY", KAKAOPAY_KEY)
+            .envs(RAISED)
             .envs(self.settings.iter().map(|(variable, value)| (variable, value)))
             .stdin(Stdio::null())
             .kill_on_drop(true)

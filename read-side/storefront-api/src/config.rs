@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
+use service_kit::http::EdgeConfig;
 use service_kit::telemetry::LogFormat;
 
 /// Database connections when nothing else is asked for. A page is one short statement, so eight
@@ -35,6 +36,14 @@ pub const VARIABLES: Table = &[
         "The public keys that access tokens are verified with, in base64, at most two with a comma between.",
     ),
     shared::MASTER_KEY,
+    shared::TRUSTED_PROXIES,
+    Variable::number(
+        "STOREFRONT_CONNECTIONS_MAX",
+        0,
+        0..=100_000,
+        "Most connections of shoppers at once; 0 computes them from the descriptor limit.",
+    ),
+    shared::DRAIN_DELAY_SECONDS,
     Variable::number(
         "STOREFRONT_DATABASE_CONNECTIONS",
         DATABASE_CONNECTIONS_DEFAULT,
@@ -68,6 +77,8 @@ pub struct StorefrontConfig {
     pub access_token_verifying_keys: String,
     /// `MASTER_KEY`: unwraps the users' keys, so that shoppers see their own receiver data.
     pub master_key: Secret,
+    /// `TRUSTED_PROXIES`, `STOREFRONT_CONNECTIONS_MAX`, `DRAIN_DELAY_SECONDS`: see [`EdgeConfig`].
+    pub edge: EdgeConfig,
     /// `STOREFRONT_DATABASE_CONNECTIONS`: most connections at once, 1 to 200; 8 when unset.
     pub database_connections_max: usize,
     /// `STOREFRONT_CACHE`: whether finished catalogue pages are kept for a moment, `on` or `off`;
@@ -94,6 +105,7 @@ impl StorefrontConfig {
             ops_listen: settings.value("STOREFRONT_OPS_LISTEN")?,
             access_token_verifying_keys: settings.required("ACCESS_TOKEN_VERIFYING_KEYS")?,
             master_key: settings.secret("MASTER_KEY")?,
+            edge: EdgeConfig::load(&settings, "STOREFRONT_CONNECTIONS_MAX")?,
             database_connections_max: settings.value("STOREFRONT_DATABASE_CONNECTIONS")?,
             cache: settings.value("STOREFRONT_CACHE")?,
             log_format: settings.value("LOG_FORMAT")?,

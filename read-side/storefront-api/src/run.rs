@@ -8,9 +8,9 @@ use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, Route};
 use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
-use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, standard};
+use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, serve_with, standard};
 use service_kit::pools::{PoolError, PoolSettings};
-use service_kit::shutdown::Shutdown;
+use service_kit::shutdown::{self, Shutdown};
 use service_kit::tokens::{Audience, TokenVerifier};
 use service_kit::vault::{MasterKey, Vault};
 use service_kit::{pools, telemetry};
@@ -32,6 +32,8 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// has twenty rows, so that sorting everything can look cheaper than walking the index that has the
 /// order already; here it never is, and a sort that cannot be avoided (search) still happens.
 pub(crate) const TUNING: [(&str, &str); 1] = [("enable_sort", "off")];
+/// Connections to Redis, with its subscriptions.
+const REDIS_CONNECTIONS: usize = 4;
 /// Longest wait for a free connection.
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -99,18 +101,20 @@ pub async fn run_on(
     shutdown: Shutdown,
 ) -> Result<(), StorefrontError> {
     tracing::info!(?config, "storefront-api starts");
-    let Assembled { api, ops, background } =
-        assemble(&config, config.clock.shared(), shutdown.clone())?;
-    let background = async {
-        background.await;
-        Ok(())
+    let connections = config.database_connections_max + REDIS_CONNECTIONS;
+    let limits = config.edge.public_limits(connections, 1);
+    // At shutdown readiness ends first, then, after a delay, the public listener, and the operators'
+    // listener last.
+    let closing = shutdown.delayed(config.edge.drain_delay);
+    let (ended, ops_end) = shutdown::pair();
+    let Assembled { api, ops, background } = assemble(&config, config.clock.shared(), shutdown)?;
+    let working = async {
+        let answering = serve_with(limits, "storefront-api", listeners.api, api, closing);
+        tokio::join!(answering, background).0
     };
-    let ended = tokio::join!(
-        serve("storefront-api", listeners.api, api, shutdown.clone()),
-        serve("storefront-ops", listeners.ops, ops, shutdown),
-        background,
-    );
-    ended.0.and(ended.1).and(ended.2)?;
+    let (answered, operated) =
+        tokio::join!(ended.after(working), serve("storefront-ops", listeners.ops, ops, ops_end),);
+    answered.and(operated)?;
     Ok(())
 }
 
@@ -151,8 +155,12 @@ pub fn assemble(
         pool: pool.clone(),
     };
     let tokens = TokenVerifier::new(&config.access_token_verifying_keys, Audience::Shop)?;
-    let api = routes(&state)?.data(Arc::new(tokens)).data(Arc::clone(&clock));
-    let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
+    let api = routes(&state)?
+        .data(Arc::new(tokens))
+        .data(Arc::clone(&clock))
+        .data(config.edge.trusted_proxies.clone());
+    let background_end = shutdown.delayed(config.edge.drain_delay);
+    let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown);
     if let Some(url) = &config.redis_url {
         health = health.uses_redis(pools::redis(url)?);
     }
@@ -160,7 +168,7 @@ pub fn assemble(
     Ok(Assembled {
         api: standard(SERVICE, api).boxed(),
         ops: standard("storefront-ops", ops).boxed(),
-        background: Box::pin(state.look_out.run(pool, clock, shutdown)),
+        background: Box::pin(state.look_out.run(pool, clock, background_end)),
     })
 }
 

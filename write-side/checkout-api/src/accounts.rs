@@ -9,7 +9,6 @@
 
 mod credentials;
 mod password;
-mod throttle;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +17,6 @@ use chrono::{DateTime, Utc};
 use contracts::{Actor, DisplayName, Email, Phone, Position, UserId, events, seals};
 use domain::user::{CLAIM_EMAIL, RegisterUser, UniquePhone, User, UserCommand};
 use event_store::{CommandContext, DispatchError, Executor, PgEventStore, StoreError};
-use poem::http::{HeaderName, HeaderValue};
 use service_kit::clock::SharedClock;
 use service_kit::config::Secret;
 use service_kit::digest::Pepper;
@@ -29,8 +27,7 @@ use uuid::Uuid;
 
 pub(crate) use self::credentials::{Credentials, CredentialsError};
 pub(crate) use self::password::{HashError, Password, PasswordHashes};
-pub use self::throttle::Allowance;
-pub(crate) use self::throttle::{LoginThrottle, Throttled};
+use crate::limits::Limit;
 use crate::metrics;
 use crate::problems;
 use crate::shop::metadata_of;
@@ -60,13 +57,25 @@ pub(crate) struct LoggedIn {
     pub(crate) expires_at: DateTime<Utc>,
 }
 
+/// The limits of those who have not proved yet who they are.
+#[derive(Debug)]
+pub(crate) struct AccountLimits {
+    /// Sign-ups from an address.
+    pub(crate) sign_ups: Limit<IpAddr>,
+    /// Logins from an address.
+    pub(crate) logins: Limit<IpAddr>,
+    /// Logins to an account, by the digest of its address. The count that outlives the process stands
+    /// beside the password hash; unknown accounts are counted like known ones.
+    pub(crate) account_logins: Limit<String>,
+}
+
 /// Makes accounts and lets people in.
 pub(crate) struct Accounts {
     pub(crate) users: Executor<User>,
     pub(crate) store: Arc<PgEventStore>,
     pub(crate) credentials: Credentials,
     pub(crate) hashes: PasswordHashes,
-    pub(crate) throttle: LoginThrottle,
+    pub(crate) limits: AccountLimits,
     pub(crate) vault: Vault,
     pub(crate) pepper: Pepper,
     pub(crate) tokens: TokenSigner,
@@ -80,7 +89,7 @@ impl Accounts {
         person: NewUser,
         address: Option<IpAddr>,
     ) -> Result<SignedUp, Problem> {
-        self.throttle.check_address(address).map_err(|refused| throttled(&refused))?;
+        self.limits.sign_ups.check_address(address)?;
         let digest = self.email_digest(&person.email);
         // Asked before the costly part; the claim at the append is what decides.
         if self.holder_of(&digest).await.map_err(|error| problems::of_store(&error))?.is_some() {
@@ -120,13 +129,13 @@ impl Accounts {
         password: Secret,
         address: Option<IpAddr>,
     ) -> Result<LoggedIn, Problem> {
-        self.throttle.check_address(address).map_err(|refused| throttled(&refused))?;
+        throttled(self.limits.logins.check_address(address))?;
         // What is no address has no account; it goes the same way all the same.
         let digest = match Email::parse(email) {
             Ok(email) => self.email_digest(&email),
             Err(_) => self.pepper.digest("no-email", email),
         };
-        self.throttle.check_account(&digest).map_err(|refused| throttled(&refused))?;
+        throttled(self.limits.account_logins.check(&digest))?;
         let holder = self.holder_of(&digest).await.map_err(|error| problems::of_store(&error))?;
         let user_id = holder.unwrap_or(UserId::new(Uuid::nil()));
         let failed = |error| problems::of_credentials(&error);
@@ -232,20 +241,7 @@ fn wrong_credentials() -> Problem {
     Problem::unauthenticated("auth.wrong_credentials", "e-mail address or password is wrong")
 }
 
-/// 429 in the words of the `RateLimit` draft.
-fn throttled(refused: &Throttled) -> Problem {
-    metrics::login("throttled");
-    let seconds = refused.pause.as_secs() + 1;
-    let (burst, refill) = (refused.allowance.burst, refused.allowance.refill);
-    let window = refill.saturating_mul(burst.get()).as_secs().max(1);
-    let problem = Problem::too_many("auth.throttled", "too many tries", refused.pause);
-    [
-        ("ratelimit-policy", format!("\"login\";q={burst};w={window}")),
-        ("ratelimit", format!("\"login\";r=0;t={seconds}")),
-    ]
-    .into_iter()
-    .fold(problem, |problem, (name, value)| match HeaderValue::from_str(&value) {
-        Ok(value) => problem.with_header(HeaderName::from_static(name), value),
-        Err(_) => problem,
-    })
+/// Counts a refused login among the others.
+fn throttled(checked: Result<(), Problem>) -> Result<(), Problem> {
+    checked.inspect_err(|_refused| metrics::login("throttled"))
 }

@@ -1,26 +1,19 @@
 //! What `checkout-api` can be told, and by which variable.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
+use service_kit::http::EdgeConfig;
 use service_kit::telemetry::LogFormat;
 use url::Url;
 
-use crate::accounts::Allowance;
+use crate::limits::{self, LimitConfig};
 
-/// Passwords hashed at once when nothing else is asked for: a core's worth of 20 ms each, and
-/// 19 MiB apiece.
-const PASSWORD_HASHES_DEFAULT: u64 = 2;
-/// Tries to log in per account before they are slowed down: a person who mistypes stays below.
-const ACCOUNT_TRIES_DEFAULT: u64 = 10;
-/// Seconds until an account is allowed another try.
-const ACCOUNT_REFILL_SECONDS_DEFAULT: u64 = 30;
-/// Sign-ups and logins per address before they are slowed down; offices share an address.
-const ADDRESS_TRIES_DEFAULT: u64 = 200;
-/// Milliseconds until an address is allowed another one.
-const ADDRESS_REFILL_MS_DEFAULT: u64 = 200;
+/// Of so many cores one hashes passwords when nothing else is asked for; the others answer shoppers.
+const CORES_PER_PASSWORD_HASH: usize = 4;
 /// Longest wait for the gateway's pay page before a client is told to look again. Shorter than the
 /// gateway's own deadline: the page that comes later is found under the order.
 const PAYMENT_WAIT_SECONDS_DEFAULT: u64 = 10;
@@ -77,48 +70,33 @@ pub const VARIABLES: Table = &[
         }),
         "Origins whose pages may call checkout-api.",
     ),
-    Variable::with(
-        "TRUST_PROXY",
-        Shape::Words(&["false", "true"]),
-        "false",
-        "Whether X-Forwarded-For is written by a proxy of ours.",
+    shared::TRUSTED_PROXIES,
+    Variable::number(
+        "CHECKOUT_CONNECTIONS_MAX",
+        0,
+        0..=100_000,
+        "Most connections of shoppers at once; 0 computes them from the descriptor limit.",
     ),
+    shared::DRAIN_DELAY_SECONDS,
     Variable::number(
         "CHECKOUT_DATABASE_CONNECTIONS",
         8,
         1..=200,
         "Most connections for appends, and as many again for loads and for accounts.",
     ),
-    Variable::number(
+    Variable::optional(
         "PASSWORD_HASHES_MAX",
-        PASSWORD_HASHES_DEFAULT,
-        1..=64,
-        "Passwords hashed at once.",
+        Shape::Number(1..=64),
+        "Passwords hashed at once; a quarter of the cores, at least one, when unset.",
     ),
-    Variable::number(
-        "LOGIN_ACCOUNT_TRIES",
-        ACCOUNT_TRIES_DEFAULT,
-        1..=1_000_000,
-        "Logins at once per account.",
-    ),
-    Variable::number(
-        "LOGIN_ACCOUNT_REFILL_SECONDS",
-        ACCOUNT_REFILL_SECONDS_DEFAULT,
-        1..=3_600,
-        "Seconds until an account is allowed another login.",
-    ),
-    Variable::number(
-        "LOGIN_ADDRESS_TRIES",
-        ADDRESS_TRIES_DEFAULT,
-        1..=1_000_000,
-        "Sign-ups and logins at once per address.",
-    ),
-    Variable::number(
-        "LOGIN_ADDRESS_REFILL_MS",
-        ADDRESS_REFILL_MS_DEFAULT,
-        1..=3_600_000,
-        "Milliseconds until an address is allowed another one.",
-    ),
+    limits::LOGIN_ACCOUNT_TRIES,
+    limits::LOGIN_ACCOUNT_REFILL_SECONDS,
+    limits::LOGIN_ADDRESS_TRIES,
+    limits::LOGIN_ADDRESS_REFILL_MS,
+    limits::SIGN_UPS_PER_MINUTE,
+    limits::EDITS_PER_SECOND,
+    limits::ORDERS_PER_MINUTE,
+    limits::PAYMENTS_PER_HOUR,
     Variable::number(
         "PAYMENT_WAIT_SECONDS",
         PAYMENT_WAIT_SECONDS_DEFAULT,
@@ -168,19 +146,15 @@ pub struct CheckoutConfig {
     pub payment_result_url: Option<Url>,
     /// `CORS_ORIGINS`: origins whose pages may call us, separated by commas; none when unset.
     pub cors_origins: Vec<String>,
-    /// `TRUST_PROXY`: whether `X-Forwarded-For` is written by a proxy of ours; `false` when unset.
-    pub trusts_proxy: bool,
+    /// `TRUSTED_PROXIES`, `CHECKOUT_CONNECTIONS_MAX`, `DRAIN_DELAY_SECONDS`: see [`EdgeConfig`].
+    pub edge: EdgeConfig,
     /// `CHECKOUT_DATABASE_CONNECTIONS`: most connections for appends, and as many again for loads
     /// and for accounts, 1 to 200; 8 when unset.
     pub database_connections_max: usize,
-    /// `PASSWORD_HASHES_MAX`: passwords hashed at once, 1 to 64; 2 when unset.
+    /// `PASSWORD_HASHES_MAX`: passwords hashed at once, 1 to 64; a quarter of the cores when unset.
     pub password_hashes_max: usize,
-    /// `LOGIN_ACCOUNT_TRIES` at once per account (10 when unset), and another one every
-    /// `LOGIN_ACCOUNT_REFILL_SECONDS` (30 when unset).
-    pub login_per_account: Allowance,
-    /// `LOGIN_ADDRESS_TRIES` sign-ups and logins at once per address (200 when unset), and another
-    /// one every `LOGIN_ADDRESS_REFILL_MS` milliseconds (200 when unset).
-    pub login_per_address: Allowance,
+    /// How often one address, account or user may ask: see [`LimitConfig`].
+    pub limits: LimitConfig,
     /// `PAYMENT_WAIT_SECONDS`: longest wait for the gateway's pay page, 1 to 15; 10 when unset.
     pub payment_wait_max: Duration,
     /// `FEED_WATCHER`: whether this process computes the log's safe position itself (`own`) or
@@ -235,23 +209,23 @@ impl CheckoutConfig {
             public_base_url: settings.required("PUBLIC_BASE_URL")?,
             payment_result_url: settings.optional_value("PAYMENT_RESULT_URL")?,
             cors_origins: origins(&settings),
-            trusts_proxy: settings.value("TRUST_PROXY")?,
+            edge: EdgeConfig::load(&settings, "CHECKOUT_CONNECTIONS_MAX")?,
             database_connections_max: settings.value("CHECKOUT_DATABASE_CONNECTIONS")?,
-            password_hashes_max: settings.value("PASSWORD_HASHES_MAX")?,
-            login_per_account: Allowance {
-                burst: settings.value("LOGIN_ACCOUNT_TRIES")?,
-                refill: Duration::from_secs(settings.value("LOGIN_ACCOUNT_REFILL_SECONDS")?),
-            },
-            login_per_address: Allowance {
-                burst: settings.value("LOGIN_ADDRESS_TRIES")?,
-                refill: Duration::from_millis(settings.value("LOGIN_ADDRESS_REFILL_MS")?),
-            },
+            password_hashes_max: settings
+                .optional_value("PASSWORD_HASHES_MAX")?
+                .unwrap_or_else(password_hashes_default),
+            limits: LimitConfig::load(&settings)?,
             payment_wait_max: Duration::from_secs(settings.value("PAYMENT_WAIT_SECONDS")?),
             feed_watcher: settings.value("FEED_WATCHER")?,
             log_format: settings.value("LOG_FORMAT")?,
             clock: ClockSource::load(&settings)?,
         })
     }
+}
+
+fn password_hashes_default() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    (cores / CORES_PER_PASSWORD_HASH).max(1)
 }
 
 /// Each origin as a browser sends it: scheme, host and port, nothing behind them.
@@ -288,7 +262,16 @@ mod tests {
         let config = CheckoutConfig::load(with("", "")).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.payment_wait_max, Duration::from_secs(10));
-        assert!(config.cors_origins.is_empty() && !config.trusts_proxy);
+        assert!(config.cors_origins.is_empty());
+        assert_eq!(config.edge.trusted_proxies.to_string(), "");
+    }
+
+    /// Two hashes at once took both cores of a machine of two.
+    #[test]
+    fn hashing_takes_at_most_a_quarter_of_the_cores() {
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let config = CheckoutConfig::load(with("", "")).unwrap();
+        assert_eq!(config.password_hashes_max, (cores / 4).max(1));
     }
 
     #[test]
@@ -305,7 +288,9 @@ mod tests {
             ("MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
             ("PAYMENT_WAIT_SECONDS", "60"),
             ("FEED_WATCHER", "maybe"),
-            ("LOGIN_ACCOUNT_TRIES", "0"),
+            ("LOGIN_ACCOUNT_TRIES", "many"),
+            ("TRUSTED_PROXIES", "true"),
+            ("DRAIN_DELAY_SECONDS", "-1"),
         ] {
             let error = CheckoutConfig::load(with(name, value)).unwrap_err();
             assert!(error.to_string().starts_with(name), "{error}");

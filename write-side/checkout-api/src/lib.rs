@@ -14,6 +14,7 @@ mod breaker;
 mod config;
 mod http;
 pub mod import;
+mod limits;
 mod metrics;
 mod ordering;
 mod outcomes;
@@ -21,7 +22,7 @@ mod problems;
 mod run;
 mod shop;
 
-pub use accounts::Allowance;
 pub use admin::{AdminCreated, CreateAdminError, NewAdmin, create_admin};
 pub use config::{CheckoutConfig, FeedWatcher, VARIABLES};
+pub use limits::{Allowance, LimitConfig};
 pub use run::{Assembled, Listeners, RunError, assemble, run, run_on};

@@ -100,6 +100,18 @@ pub(crate) struct Wanted {
     pub(crate) receiver: Receiver,
 }
 
+/// A request whose fields are right.
+struct Checked {
+    receiver: Receiver,
+    source: Source,
+}
+
+/// Where the lines of an order come from.
+enum Source {
+    Cart(CartKind),
+    Lines(OrderKind, Vec<Chosen>),
+}
+
 /// A line before its offer is known.
 struct Chosen {
     item_id: ItemId,
@@ -112,30 +124,14 @@ impl Shop {
     pub(crate) async fn wanted(
         &self,
         caller: &Caller,
-        request: PlaceOrderRequest,
+        request: &PlaceOrderRequest,
     ) -> Result<Wanted, Problem> {
-        let mut fields = Fields::default();
-        let receiver = receiver(&mut fields, &request.receiver);
-        let (kind, from_cart, chosen) = match (request.from_cart, request.lines) {
-            (Some(cart), None) => {
-                let kind = CartKind::from(cart);
-                (order_kind(kind), true, Some(self.cart_lines(caller, kind).await?))
-            }
-            (None, Some(lines)) => {
-                let is_subscription = lines.iter().any(|line| line.period_days.is_some());
-                let kind =
-                    if is_subscription { OrderKind::Subscription } else { OrderKind::OneOff };
-                (kind, false, direct_lines(&mut fields, &lines))
-            }
-            (None, None) | (Some(_), Some(_)) => {
-                return Err(Problem::unprocessable(
-                    "order.source",
-                    "an order is placed either from a cart or of lines",
-                ));
-            }
-        };
-        let (Some(receiver), Some(chosen)) = (receiver, chosen) else {
-            return Err(fields.problem());
+        // Everything that can be judged without the log comes first: a refusal then costs no look-up,
+        // however long the caller's cart and its history are.
+        let Checked { receiver, source } = checked(request)?;
+        let (kind, from_cart, chosen) = match source {
+            Source::Cart(kind) => (order_kind(kind), true, self.cart_lines(caller, kind).await?),
+            Source::Lines(kind, chosen) => (kind, false, chosen),
         };
         let lines = self.offered(chosen).await?;
         Ok(Wanted { kind, from_cart, lines, receiver })
@@ -194,6 +190,30 @@ impl Shop {
         }
         if fields.is_empty() { Ok(lines) } else { Err(fields.problem()) }
     }
+}
+
+/// What `request` says, if its fields are right.
+fn checked(request: &PlaceOrderRequest) -> Result<Checked, Problem> {
+    let mut fields = Fields::default();
+    let receiver = receiver(&mut fields, &request.receiver);
+    let source = match (request.from_cart, &request.lines) {
+        (Some(cart), None) => Some(Source::Cart(CartKind::from(cart))),
+        (None, Some(lines)) => {
+            let is_subscription = lines.iter().any(|line| line.period_days.is_some());
+            let kind = if is_subscription { OrderKind::Subscription } else { OrderKind::OneOff };
+            direct_lines(&mut fields, lines).map(|chosen| Source::Lines(kind, chosen))
+        }
+        (None, None) | (Some(_), Some(_)) => {
+            return Err(Problem::unprocessable(
+                "order.source",
+                "an order is placed either from a cart or of lines",
+            ));
+        }
+    };
+    let (Some(receiver), Some(source)) = (receiver, source) else {
+        return Err(fields.problem());
+    };
+    Ok(Checked { receiver, source })
 }
 
 fn order_kind(kind: CartKind) -> OrderKind {

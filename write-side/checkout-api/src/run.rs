@@ -16,21 +16,22 @@ use poem_openapi::{OpenApi, OpenApiService};
 use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
 use service_kit::digest::Pepper;
-use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, standard};
+use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, serve_with, standard};
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::return_url::ReturnUrls;
-use service_kit::shutdown::Shutdown;
+use service_kit::shutdown::{self, Shutdown};
 use service_kit::tokens::{Audience, TokenSigner, TokenVerifier};
 use service_kit::vault::{MasterKey, Vault};
 use service_kit::{pools, telemetry};
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::accounts::{Accounts, Credentials, LoginThrottle, PasswordHashes};
+use crate::accounts::{AccountLimits, Accounts, Credentials, PasswordHashes};
 use crate::api;
 use crate::breaker::GatewayBreaker;
 use crate::config::{CheckoutConfig, FeedWatcher};
-use crate::http::{ForwardedBy, open_to};
+use crate::http::open_to;
+use crate::limits::{Limit, UserLimits};
 use crate::metrics;
 use crate::outcomes::Outcomes;
 use crate::shop::Shop;
@@ -41,6 +42,12 @@ const SERVICE: &str = "checkout-api";
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for a free connection.
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Pools of as many connections each: appends, loads, and what [`open_pool`] is for.
+const POOLS: usize = 3;
+/// Connections to Redis, with its subscriptions.
+const REDIS_CONNECTIONS: usize = 4;
+/// Listeners beside the public one: for administrators and for operators.
+const LISTENERS_BESIDE: usize = 2;
 /// How often an edit of a cart is decided again: fifty tabs at once all get through.
 const CART_CONFLICT_RETRIES: u32 = 60;
 
@@ -101,7 +108,7 @@ pub async fn run(config: CheckoutConfig, shutdown: Shutdown) -> Result<(), RunEr
         admin: bind(config.admin_listen).await?.into(),
         ops: bind(config.ops_listen).await?.into(),
     };
-    run_on(config, listeners, shutdown).await
+    Box::pin(run_on(config, listeners, shutdown)).await
 }
 
 /// Answers on sockets that are bound already, until `shutdown`; the addresses in `config` are not
@@ -115,19 +122,29 @@ pub async fn run_on(
     shutdown: Shutdown,
 ) -> Result<(), RunError> {
     tracing::info!(?config, "checkout-api starts");
+    // Appends, loads, and everything else have a pool each.
+    let connections = POOLS * config.database_connections_max + REDIS_CONNECTIONS;
+    let limits = config.edge.public_limits(connections, LISTENERS_BESIDE);
+    // At shutdown readiness ends first, then, after a delay, the listeners, then what requests wait
+    // for, and the operators' listener last.
+    let closing = shutdown.delayed(config.edge.drain_delay);
+    let (answered, background_end) = shutdown::pair();
+    let (ended, ops_end) = shutdown::pair();
     let Assembled { api, admin, ops, background } =
-        assemble(&config, config.clock.shared(), shutdown.clone()).await?;
+        assemble(&config, config.clock.shared(), shutdown, background_end).await?;
+    // The first that cannot go on ends them all.
+    let answering = Box::pin(async {
+        tokio::try_join!(
+            serve_with(limits, "checkout-api", listeners.api, api, closing.clone()),
+            serve("checkout-admin", listeners.admin, admin, closing),
+        )
+    });
     let background = async {
         background.await;
         Ok(())
     };
-    // The first that cannot go on ends them all; at shutdown each ends by itself.
-    tokio::try_join!(
-        serve("checkout-api", listeners.api, api, shutdown.clone()),
-        serve("checkout-admin", listeners.admin, admin, shutdown.clone()),
-        serve("checkout-ops", listeners.ops, ops, shutdown),
-        background,
-    )?;
+    let working = async { tokio::try_join!(answered.after(answering), background) };
+    tokio::try_join!(ended.after(working), serve("checkout-ops", listeners.ops, ops, ops_end),)?;
     Ok(())
 }
 
@@ -149,7 +166,8 @@ impl std::fmt::Debug for Assembled {
     }
 }
 
-/// Puts the parts together. Connects to nothing yet.
+/// Puts the parts together. Connects to nothing yet. At `shutdown` the process reports itself unready;
+/// the background ends at `background_end`, once no request needs it.
 ///
 /// # Errors
 /// A setting that cannot be used, or an operation without a policy.
@@ -157,6 +175,7 @@ pub async fn assemble(
     config: &CheckoutConfig,
     clock: SharedClock,
     shutdown: Shutdown,
+    background_end: Shutdown,
 ) -> Result<Assembled, RunError> {
     let recorded = telemetry::metrics();
     service_kit::http::describe();
@@ -164,24 +183,23 @@ pub async fn assemble(
     event_feed::metrics::describe();
     metrics::describe();
     let pool = open_pool(config)?;
-    let watcher = watch(config, &pool, &clock, &shutdown);
+    let watcher = watch(config, &pool, &clock, &background_end);
     let outcomes = Outcomes::new(watcher.safe(), Arc::clone(&clock));
     let accounts = open_accounts(config, &pool, &clock).await?;
     let operator = Operator::new(pool.clone());
     let breaker = GatewayBreaker::new(pool.clone());
     let shop = Arc::new(open_shop(config, accounts, outcomes.clone(), (operator, breaker))?);
-    let forwarded = if config.trusts_proxy { ForwardedBy::Proxy } else { ForwardedBy::Nobody };
     let public = routes(api::public(&shop))?
         .data(verifier(config, Audience::Shop)?)
         .data(Arc::clone(&clock))
-        .data(forwarded)
+        .data(config.edge.trusted_proxies.clone())
         .around(api::ignore_head);
     let own = origin("PUBLIC_BASE_URL", &config.public_base_url)?;
     let others = config.cors_origins.iter().map(|text| origin("CORS_ORIGINS", text));
     let others: Vec<HeaderValue> = others.collect::<Result<_, _>>()?;
     let admin = routes(api::admin(&shop))?;
     let admin = admin.data(verifier(config, Audience::Admin)?).data(Arc::clone(&clock));
-    let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
+    let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown);
     if !config.clock.is_settable() {
         health = health.requires_right_clock(clock, pool.clone());
     }
@@ -190,7 +208,7 @@ pub async fn assemble(
     }
     let ops = ops_routes(health, recorded, env!("CARGO_PKG_VERSION"));
     let background = async move {
-        outcomes.follow(FeedReader::new(pool), shutdown).await;
+        outcomes.follow(FeedReader::new(pool), background_end).await;
         watcher.stopped().await;
     };
     Ok(Assembled {
@@ -238,7 +256,11 @@ pub(crate) async fn open_accounts(
         store,
         credentials: Credentials::new(pool.clone()),
         hashes: hashes.map_err(|error| RunError::Hash(Box::new(error)))?,
-        throttle: LoginThrottle::new(config.login_per_account, config.login_per_address),
+        limits: AccountLimits {
+            sign_ups: Limit::new("sign-up", "user.throttled", config.limits.sign_ups_per_address),
+            logins: Limit::new("login", "auth.throttled", config.limits.login_per_address),
+            account_logins: Limit::new("login", "auth.throttled", config.limits.login_per_account),
+        },
         vault: Vault::new(pool.clone(), MasterKey::from_base64(&config.master_key)?),
         pepper: Pepper::new(&config.digest_pepper)?,
         tokens: TokenSigner::new(
@@ -272,6 +294,11 @@ fn open_shop(
         outcomes,
         breaker,
         payment_wait_max: config.payment_wait_max,
+        limits: UserLimits {
+            edits: Limit::new("edit", "limit.edits", config.limits.edits_per_user),
+            orders: Limit::new("order", "limit.orders", config.limits.orders_per_user),
+            payments: Limit::new("payment", "limit.payments", config.limits.payments_per_user),
+        },
         accounts,
     })
 }

@@ -22,6 +22,7 @@ use url::Url;
 use crate::accounts::Accounts;
 use crate::breaker::GatewayBreaker;
 use crate::http::IdempotencyKey;
+use crate::limits::UserLimits;
 use crate::outcomes::Outcomes;
 
 /// How long the answer to a keyed request is kept.
@@ -45,6 +46,7 @@ pub(crate) struct Shop {
     pub(crate) outcomes: Outcomes,
     pub(crate) breaker: GatewayBreaker,
     pub(crate) payment_wait_max: Duration,
+    pub(crate) limits: UserLimits,
 }
 
 impl Shop {

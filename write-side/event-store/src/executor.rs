@@ -150,18 +150,19 @@ impl<A: EventSourced> Executor<A> {
     }
 
     /// The aggregate as the log has it now. For answers and version tags; a decision is made by
-    /// [`dispatch`](Self::dispatch).
+    /// [`dispatch`](Self::dispatch). What this process remembers is proven and completed by one short
+    /// read that is shared with others, so a long history is read once; only what it does not remember
+    /// is loaded.
     ///
     /// # Errors
     /// The store is away, or holds an event this build cannot read.
     pub async fn load(&self, id: Uuid) -> Result<Loaded<A>, StoreError> {
-        let loaded = self.0.load(id).await?;
+        let loaded = self.0.current(id).await?;
         Ok(Loaded::clone(&loaded))
     }
 
-    /// The aggregate as the log has it now, at `version` or later. What this process remembers is
-    /// proven and completed by one short read that is shared with others; only what it does not
-    /// remember is loaded. Earlier than `version` only when the log was set back.
+    /// As [`load`](Self::load), without a copy, for a caller that knows of `version`. Earlier than
+    /// that only when the log was set back.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -170,10 +171,7 @@ impl<A: EventSourced> Executor<A> {
         id: Uuid,
         version: u64,
     ) -> Result<Arc<Loaded<A>>, StoreError> {
-        let loaded = match self.0.recall(id) {
-            Some(remembered) => self.0.catch_up(id, remembered).await?,
-            None => self.0.load(id).await?,
-        };
+        let loaded = self.0.current(id).await?;
         if loaded.version < version {
             tracing::warn!(
                 aggregate.r#type = A::TYPE,
@@ -188,6 +186,14 @@ impl<A: EventSourced> Executor<A> {
 }
 
 impl<A: EventSourced> Inner<A> {
+    /// The aggregate as the log has it, from what is remembered if anything is.
+    async fn current(&self, id: Uuid) -> Result<Arc<Loaded<A>>, StoreError> {
+        match self.recall(id) {
+            Some(remembered) => self.catch_up(id, remembered).await,
+            None => self.load(id).await,
+        }
+    }
+
     async fn load(&self, id: Uuid) -> Result<Arc<Loaded<A>>, StoreError> {
         let History { events, last } = self.store.history(id).await?;
         let (state, version) = (A::replay(&events), events.len() as u64);

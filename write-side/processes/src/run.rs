@@ -18,7 +18,7 @@ use service_kit::digest::Pepper;
 use service_kit::http::{Health, ServeError, ops_routes, serve};
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::return_url::ReturnUrls;
-use service_kit::shutdown::{Shutdown, ShutdownTrigger};
+use service_kit::shutdown::{self, Shutdown, ShutdownTrigger};
 use service_kit::vault::{MasterKey, Vault};
 use service_kit::{http, pools, telemetry};
 use tokio::net::TcpListener;
@@ -163,23 +163,31 @@ pub async fn run_on(
     let (pool, clock) = (parts.pool.clone(), Arc::clone(&parts.clock));
     let lags = event_feed::report_read_model_lags(pool, clock, shutdown.clone());
     let relay = parts.relay(&config);
-    let ended = tokio::join!(
-        relay.run(shutdown.clone()),
-        paid,
-        ended_orders,
-        expiry,
-        payments,
-        refunds,
-        differences,
-        waking,
-        watching,
-        announcing,
-        lags,
-        ending_all(&trigger, schedule::run(jobs, reconciler, shutdown.clone())),
-        ending_all(&trigger, serve(SERVICE, ops, routes, shutdown)),
-        follower.stopped(),
+    // The operators' listener ends last, so that they see how the others end. Boxed, because a future
+    // of this size is copied over the stack each time it is handed on.
+    let (all_ended, ops_end) = shutdown::pair();
+    let working = Box::pin(async {
+        tokio::join!(
+            relay.run(shutdown.clone()),
+            paid,
+            ended_orders,
+            expiry,
+            payments,
+            refunds,
+            differences,
+            waking,
+            watching,
+            announcing,
+            lags,
+            ending_all(&trigger, schedule::run(jobs, reconciler, shutdown.clone())),
+            follower.stopped(),
+        )
+    });
+    let (ended, served) = tokio::join!(
+        all_ended.after(working),
+        ending_all(&trigger, serve(SERVICE, ops, routes, ops_end)),
     );
-    let (_drained, (), (), (), (), (), (), (), (), (), (), scheduled, served, ()) = ended;
+    let (_drained, (), (), (), (), (), (), (), (), (), (), scheduled, ()) = ended;
     scheduled?;
     served?;
     tracing::info!("worker stopped");

@@ -1,6 +1,7 @@
 //! Variables that several processes read: one name, one meaning.
 
 use super::{Shape, Variable};
+use crate::http::TrustedProxies;
 
 /// The database.
 pub const DATABASE_URL: Variable = Variable::required(
@@ -56,6 +57,22 @@ pub const PUBLIC_BASE_URL: Variable = Variable::required(
     "PUBLIC_BASE_URL",
     Shape::WebAddress,
     "Where shoppers' browsers reach checkout-api, for example https://pillivery.example.",
+);
+/// Who forwards.
+pub const TRUSTED_PROXIES: Variable = Variable::optional(
+    "TRUSTED_PROXIES",
+    Shape::Checked("networks, separated by commas", |text| {
+        text.parse::<TrustedProxies>().map(drop)
+    }),
+    "The proxies whose X-Forwarded-For is believed, for example 10.0.0.0/8,::1.",
+);
+/// How long a process that is about to stop goes on accepting.
+pub const DRAIN_DELAY_SECONDS: Variable = Variable::number(
+    "DRAIN_DELAY_SECONDS",
+    0,
+    0..=60,
+    "How long connections are still accepted after the process reported itself unready, so that a \
+     balancer turns away first.",
 );
 /// The moved clock.
 pub const CLOCK_FILE: Variable = Variable::optional(

@@ -86,7 +86,7 @@ impl FromStr for TrustedProxies {
         let networks = entries
             .map(|entry| entry.parse().or_else(|_| entry.parse().map(|it: IpAddr| it.into())))
             .collect::<Result<_, _>>()
-            .map_err(|_| "expected networks such as 10.0.0.0/8, separated by commas")?;
+            .map_err(|_no_network| "expected networks such as 10.0.0.0/8, separated by commas")?;
         Ok(Self(Arc::new(Networks { networks, has_warned: AtomicBool::new(false) })))
     }
 }

@@ -18,7 +18,7 @@ use crate::config::{ConfigError, Settings};
 /// for later ones from their first byte.
 pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest time between two requests of a connection, and longest time for taking an answer.
-pub const IDLE_WAIT_MAX: Duration = Duration::from_secs(60);
+pub const IDLE_WAIT_MAX: Duration = Duration::from_mins(1);
 /// Most connections of one address (IPv6: of one /64) that is no trusted proxy. A browser opens six.
 pub const CONNECTIONS_PER_ADDRESS: usize = 64;
 
@@ -53,9 +53,9 @@ impl EdgeConfig {
     /// Names the variable that cannot be used.
     pub fn load(settings: &Settings<'_>, connections_name: &str) -> Result<Self, ConfigError> {
         Ok(Self {
-            trusted_proxies: settings.parsed("TRUSTED_PROXIES", TrustedProxies::default())?,
-            connections_max: settings.number(connections_name, 0, 0..=100_000)?,
-            drain_delay: Duration::from_secs(settings.number("DRAIN_DELAY_SECONDS", 0, 0..=60)?),
+            trusted_proxies: settings.optional_value("TRUSTED_PROXIES")?.unwrap_or_default(),
+            connections_max: settings.value(connections_name)?,
+            drain_delay: Duration::from_secs(settings.value("DRAIN_DELAY_SECONDS")?),
         })
     }
 

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use service_kit::clock::{Clock, SystemClock};
 
 use super::Failure;
 
 /// Longest wait for one answer; more than the payment handler's ten seconds.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Longest pause that a rate limit may ask for; the demo edits a cart faster than a person.
+const LIMIT_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Requests sent again after such a pause, at most.
+const LIMITED_TRIES_MAX: u32 = 5;
 
 /// A shopper's browser or an operator's terminal.
 #[derive(Debug, Clone)]
@@ -23,6 +29,7 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) position: Option<String>,
     pub(super) replayed: bool,
+    retry_after: Option<Duration>,
     pub(super) body: Value,
 }
 
@@ -40,10 +47,30 @@ impl Client {
         Self { http: self.http.clone(), token: Some(token) }
     }
 
-    /// Sends one request and reads the answer, whatever its status.
+    /// Sends one request and reads the answer, whatever its status. A rate limit that asks for a short
+    /// pause is waited for.
     pub(super) async fn send(
         &self,
         method: Method,
+        url: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, Failure> {
+        for _ in 0..LIMITED_TRIES_MAX {
+            let answer = self.once(&method, url, body, headers).await?;
+            match answer.retry_after {
+                Some(pause) if answer.is_limited() && pause <= LIMIT_PAUSE_MAX => {
+                    SystemClock.sleep(pause).await;
+                }
+                Some(_) | None => return Ok(answer),
+            }
+        }
+        self.once(&method, url, body, headers).await
+    }
+
+    async fn once(
+        &self,
+        method: &Method,
         url: &str,
         body: Option<&Value>,
         headers: &[(&str, &str)],
@@ -65,9 +92,11 @@ impl Client {
         };
         let (status, position) = (response.status(), header("event-position"));
         let replayed = header("idempotent-replayed").is_some();
+        let retry_after = header("retry-after").and_then(|seconds| seconds.parse().ok());
+        let retry_after = retry_after.map(Duration::from_secs);
         let text = response.text().await.map_err(failed)?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, position, replayed, body })
+        Ok(Answer { status, position, replayed, retry_after, body })
     }
 
     /// `GET`, expecting 200 and JSON.
@@ -105,6 +134,10 @@ impl Client {
 }
 
 impl Answer {
+    fn is_limited(&self) -> bool {
+        self.status == StatusCode::TOO_MANY_REQUESTS
+    }
+
     /// The body, if the status is as expected.
     pub(super) fn expect(self, status: StatusCode, url: &str) -> Result<Value, Failure> {
         if self.status != status {

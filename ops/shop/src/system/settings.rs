@@ -7,6 +7,7 @@ use checkout_api::{CheckoutConfig, NewAdmin};
 use processes::WorkerConfig;
 use projections::ProjectorConfig;
 use service_kit::config::Secret;
+use service_kit::http::descriptors_max;
 use service_kit::shutdown::Shutdown;
 use service_kit::tokens::public_key_of;
 use storefront_api::StorefrontConfig;
@@ -17,6 +18,13 @@ use crate::ports::{Ports, loopback};
 use crate::services::Services;
 use crate::state::Secrets;
 use crate::{Environment, ShopError, config_error};
+
+/// Descriptors left to everything but the two public listeners: pools, the other listeners with their
+/// reserves, the simulated KakaoPay, files.
+const DESCRIPTORS_KEPT: usize = 512;
+/// Most and fewest places of each public listener.
+const PLACES_MAX: usize = 4_000;
+const PLACES_MIN: usize = 16;
 
 /// What the administrator of an embedded shop is called.
 const ADMIN_NAME: &str = "shopkeeper";
@@ -37,6 +45,9 @@ impl Settings {
         let verifying_key = public_key_of(&signing_key).map_err(config_error("checkout-api"))?;
         let listen = |port: u16| loopback(port).to_string();
         let public = format!("http://{}", listen(ports.shop));
+        // Each part alone would count all descriptors of the process as its own.
+        let places = descriptors_max().saturating_sub(DESCRIPTORS_KEPT) / 2;
+        let places = places.clamp(PLACES_MIN, PLACES_MAX).to_string();
         let own = [
             ("ACCESS_TOKEN_SIGNING_KEY", secrets.access_token_key.clone()),
             ("ACCESS_TOKEN_VERIFYING_KEYS", verifying_key),
@@ -47,6 +58,8 @@ impl Settings {
             ("CHECKOUT_LISTEN", listen(ports.checkout)),
             ("CHECKOUT_ADMIN_LISTEN", listen(ports.admin)),
             ("CHECKOUT_OPS_LISTEN", listen(ports.checkout_ops)),
+            ("CHECKOUT_CONNECTIONS_MAX", places.clone()),
+            ("STOREFRONT_CONNECTIONS_MAX", places),
             ("STOREFRONT_LISTEN", listen(ports.storefront)),
             ("STOREFRONT_OPS_LISTEN", listen(ports.storefront_ops)),
             ("WORKER_OPS_LISTEN", listen(ports.worker_ops)),

@@ -1,8 +1,9 @@
 //! Passwords: the rule, the hash, and how many may be worked on at once.
 //!
-//! A hash costs about 20 ms of a core and 19 MiB, on purpose. So hashing happens on the blocking
-//! threads, a fixed number at a time, and whoever waits too long for a turn is told to come back:
-//! a flood of logins slows logins down and nothing else.
+//! A hash costs about 40 ms of a core and 19 MiB, on purpose. So hashing happens on the blocking
+//! threads, on at most a quarter of the cores at a time, and a request that would wait longer than a
+//! second for its turn is refused: a flood of logins slows logins down and leaves the cores to the
+//! others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,11 @@ use service_kit::config::Secret;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// Longest wait for a turn to hash; a person does not look at a login button for longer.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(3);
-/// Most who may wait for a turn, per turn there is: those behind would wait in vain.
-const QUEUE_PER_TURN: usize = 100;
+/// Longest wait for a turn to hash: work that waits longer is work for a client that has left.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Most that wait for a turn, per turn there is: about a second's work, so that those behind would
+/// wait in vain.
+const QUEUE_PER_TURN: usize = 25;
 /// Random bytes in a salt; the recommendation of the PHC string format.
 const SALT_BYTES: usize = 16;
 /// Longest candidate that is looked at, in bytes: 64 characters of four bytes each.
@@ -175,5 +177,16 @@ mod tests {
         let _all = hashes.places.try_acquire_many(u32::try_from(QUEUE_PER_TURN).unwrap()).unwrap();
         let refused = hashes.hash(Password::parse("correct-horse-1!").unwrap()).await;
         assert!(matches!(refused, Err(HashError::Busy)));
+    }
+
+    /// With the three seconds of before, clients were hashed for that had left.
+    #[tokio::test]
+    async fn a_turn_is_waited_for_a_second_at_most() {
+        let hashes = PasswordHashes::new(1).await.unwrap();
+        let _busy = hashes.turns.try_acquire().unwrap();
+        let begun = std::time::Instant::now();
+        let refused = hashes.hash(Password::parse("correct-horse-1!").unwrap()).await;
+        assert!(matches!(refused, Err(HashError::Busy)));
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
 }

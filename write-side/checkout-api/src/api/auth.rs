@@ -8,11 +8,11 @@ use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use service_kit::config::Secret;
+use service_kit::http::ClientAddress;
 use service_kit::problem::Problem;
 use uuid::Uuid;
 
 use super::Tag;
-use crate::http::ClientAddress;
 use crate::shop::Shop;
 
 /// Proving who one is.

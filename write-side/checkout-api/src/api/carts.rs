@@ -140,6 +140,7 @@ impl CartsApi {
             key: key.0.as_ref(),
             if_match: if_match.0,
         };
+        self.0.limits.edits.check(&caller.0.user_id)?;
         let mut fields = Fields::default();
         let quantity = quantity(&mut fields, "/quantity".to_owned(), body.quantity);
         let period = period(&mut fields, "/periodDays".to_owned(), body.period_days);
@@ -192,6 +193,7 @@ impl CartsApi {
             key: key.0.as_ref(),
             if_match: if_match.0,
         };
+        self.0.limits.edits.check(&caller.0.user_id)?;
         let item_id = ItemId::new(item_id.0);
         let command = change_of(&asked, item_id, &body.0)?;
         self.edit(&asked, command, &body.0).await
@@ -226,6 +228,7 @@ impl CartsApi {
             key: key.0.as_ref(),
             if_match: if_match.0,
         };
+        self.0.limits.edits.check(&caller.0.user_id)?;
         let item_id = ItemId::new(item_id.0);
         let by = principal(&caller.0);
         let command = CartCommand::RemoveItem { by, cart: asked.key(), item_id };
@@ -253,6 +256,7 @@ impl CartsApi {
             key: key.0.as_ref(),
             if_match: if_match.0,
         };
+        self.0.limits.edits.check(&caller.0.user_id)?;
         let command = CartCommand::ClearCart { by: principal(&caller.0), cart: asked.key() };
         self.edit(&asked, command, &NoBody {}).await
     }

@@ -189,6 +189,7 @@ impl OrdersApi {
         body: Json<PlaceOrderRequest>,
     ) -> Result<PlaceAnswer, Problem> {
         let caller = &caller.0;
+        self.0.limits.edits.check(&caller.user_id)?;
         let request = ("", &body.0);
         let receipt =
             self.0.receipt(caller, "POST /api/orders", &key.0, request, KEEP_MONEY_ANSWER);
@@ -196,7 +197,8 @@ impl OrdersApi {
         if let Some(answer) = self.placed_before(&receipt).await? {
             return Ok(answer);
         }
-        let wanted = self.0.wanted(caller, body.0).await?;
+        self.0.limits.orders.check(&caller.user_id)?;
+        let wanted = self.0.wanted(caller, &body.0).await?;
         let command = self.command(caller, wanted).await?;
         let (id, kind) = (command.order_id, command.kind);
         let context = CommandContext::new(metadata(caller, Some(&key.0)))
@@ -233,6 +235,7 @@ impl OrdersApi {
         body: Json<CancelRequest>,
     ) -> Result<CancelAnswer, Problem> {
         let (caller, key, id) = (&caller.0, key.0.as_ref(), OrderId::new(id.0));
+        self.0.limits.edits.check(&caller.user_id)?;
         let at = self.0.clock.now();
         let command = OrderCommand::CancelOrder {
             by: principal(caller),
@@ -275,6 +278,7 @@ impl OrdersApi {
         body: Json<RefundRequest>,
     ) -> Result<RefundAnswer, Problem> {
         let (caller, id) = (&caller.0, OrderId::new(id.0));
+        self.0.limits.edits.check(&caller.user_id)?;
         let mut fields = Fields::default();
         let amount = fields.take("/amount", "amount.malformed", Won::try_from(body.0.amount));
         let Some(amount) = amount else {

@@ -136,6 +136,7 @@ impl PaymentsApi {
         key: RequiredKey,
     ) -> Result<PaymentAnswer, Problem> {
         let started = Instant::now();
+        self.0.limits.edits.check(&caller.0.user_id)?;
         let id = OrderId::new(id.0);
         let Opened { number, position, replayed } = self.open(&caller.0, id, &key.0).await?;
         let wait_max = self.0.payment_wait_max;
@@ -177,11 +178,12 @@ impl PaymentsApi {
         let Some(order) = state.placed().filter(|order| order.user_id == caller.user_id) else {
             return Err(no_such_order());
         };
-        if may_open(order)
-            && let Some(pause) = self.0.breaker.open_for().await
-        {
-            metrics::payment_page("breaker", Duration::ZERO);
-            return Err(unreachable_gateway(pause));
+        if may_open(order) {
+            if let Some(pause) = self.0.breaker.open_for().await {
+                metrics::payment_page("breaker", Duration::ZERO);
+                return Err(unreachable_gateway(pause));
+            }
+            self.0.limits.payments.check(&caller.user_id)?;
         }
         let offers = self.0.offers(order.lines.iter().map(|line| line.item_id).collect()).await?;
         let offers: Vec<_> =

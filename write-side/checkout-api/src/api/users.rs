@@ -6,13 +6,14 @@ use contracts::{DisplayName, Email, Phone};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
+use service_kit::http::ClientAddress;
 use service_kit::problem::Problem;
 use service_kit::tokens::Role;
 use uuid::Uuid;
 
 use super::Tag;
 use crate::accounts::{NewUser, Password, SignedUp};
-use crate::http::{ClientAddress, Fields};
+use crate::http::Fields;
 use crate::shop::Shop;
 
 /// Accounts.

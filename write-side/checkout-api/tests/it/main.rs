@@ -5,6 +5,8 @@
 mod accounts;
 mod carts;
 mod catalogue;
+mod edge;
+mod limits;
 mod manners;
 mod operating;
 mod orders;

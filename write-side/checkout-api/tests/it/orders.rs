@@ -234,3 +234,16 @@ async fn an_order_whose_time_ran_out_cannot_be_paid() {
     app.record(id, OrderCommand::ExpireOrder { at: later }).await;
     app.pay(&kim, id, "pay").await.refused(409, "order.expired");
 }
+
+/// A body that is refused anyway costs no look at the log, however long the cart's history is.
+#[tokio::test]
+async fn the_fields_are_judged_before_the_cart_is_loaded() {
+    let app = TestApp::start().await;
+    let kim = app.person("kim").await;
+    let mut to = receiver();
+    to["phone"] = json!("nonsense");
+    let body = json!({ "fromCart": "one-off", "receiver": to });
+    let refused = place(&app, &kim, "order-1", body).await.with(422);
+    assert_eq!(refused.body["errors"][0]["pointer"], "/receiver/phone");
+    app.place(&kim, "order-2").await.refused(409, "order.empty_cart");
+}

@@ -1,11 +1,10 @@
 //! The world of a test: the whole API over a database of its own, items on sale, people with
 //! accounts, and a hand that plays the relay.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use checkout_api::{Allowance, CheckoutConfig, FeedWatcher, NewAdmin, assemble, create_admin};
+use checkout_api::{CheckoutConfig, FeedWatcher, LimitConfig, NewAdmin, assemble, create_admin};
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::events::{ItemDetails, RedirectUrls};
 use contracts::{
@@ -171,10 +170,6 @@ pub(crate) fn call<'a>(
     }
 }
 
-fn many(burst: u32) -> Allowance {
-    Allowance { burst: NonZeroU32::new(burst).unwrap(), refill: Duration::from_millis(1) }
-}
-
 /// 32 bytes in base64.
 const SIGNING_KEY: &str = "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tISE=";
 
@@ -196,8 +191,9 @@ fn config(database: &TestDatabase) -> CheckoutConfig {
     })
     .unwrap();
     config.feed_watcher = FeedWatcher::Own;
-    config.login_per_account = many(10_000);
-    config.login_per_address = many(10_000);
+    // Tests of the limits turn theirs on; the others are quicker than a person.
+    config.limits = LimitConfig::OFF;
+    config.password_hashes_max = 8;
     config.payment_wait_max = SOON;
     config
 }
@@ -220,7 +216,7 @@ impl TestApp {
         change(&mut config);
         let (trigger, shutdown) = shutdown::pair();
         let clock: SharedClock = Arc::new(NoLongPauses);
-        let parts = assemble(&config, clock, shutdown).await.unwrap();
+        let parts = assemble(&config, clock, shutdown.clone(), shutdown).await.unwrap();
         tokio::spawn(parts.background);
         let url = Secret::new(database.url.clone());
         let store = PgEventStore::open(&url, StoreSizes::default()).unwrap();

@@ -3,6 +3,7 @@
 //! A connection refused or cut, a time-out and any 5xx say nothing about whether the request was
 //! carried out, so it is sent again exactly as it was; the key makes that harmless.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -41,6 +42,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) url: &'a str,
     /// Who, if signed in.
     pub(crate) token: Option<&'a str>,
+    /// From which address, as a proxy reports it.
+    pub(crate) from: Option<Ipv4Addr>,
     /// The `Idempotency-Key`.
     pub(crate) key: Option<&'a str>,
     /// JSON.
@@ -50,7 +53,7 @@ pub(crate) struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// A POST without token and key.
     pub(crate) fn post(url: &'a str, body: &'a Value) -> Self {
-        Self { method: Method::POST, url, token: None, key: None, body: Some(body) }
+        Self { method: Method::POST, url, token: None, from: None, key: None, body: Some(body) }
     }
 }
 
@@ -109,6 +112,9 @@ impl Browser {
         let mut request = self.http.request(asked.method.clone(), asked.url);
         if let Some(token) = asked.token {
             request = request.bearer_auth(token);
+        }
+        if let Some(address) = asked.from {
+            request = request.header("X-Forwarded-For", address.to_string());
         }
         if let Some(key) = asked.key {
             request = request.header("Idempotency-Key", key);

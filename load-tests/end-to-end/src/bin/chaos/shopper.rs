@@ -4,6 +4,7 @@
 //! again. What it was told is noted, so that the audit can ask whether the shop kept its word.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::{Method, StatusCode};
@@ -86,7 +87,8 @@ impl Street {
             "email": email, "password": password, "displayName": format!("s{name}"), "phone": phone,
         });
         let url = format!("{}/api/users", self.world.checkout);
-        let answer = self.browser.send(&Asked::post(&url, &body)).await?;
+        let asked = Asked { from: Some(address_of(&email)), ..Asked::post(&url, &body) };
+        let answer = self.browser.send(&asked).await?;
         // Signing up has no key: taken by a request of ours whose answer was lost is as good.
         let is_made = answer.status == StatusCode::CREATED || answer.code() == "user.email_taken";
         if !is_made {
@@ -99,7 +101,8 @@ impl Street {
     async fn log_in(&self, email: &str, password: &str) -> Result<String, Failure> {
         let url = format!("{}/api/auth/login", self.world.checkout);
         let body = json!({ "email": email, "password": password });
-        let answer = self.browser.send(&Asked::post(&url, &body)).await?;
+        let asked = Asked { from: Some(address_of(email)), ..Asked::post(&url, &body) };
+        let answer = self.browser.send(&asked).await?;
         if answer.status != StatusCode::OK {
             return Err(format!("logging in: {} {}", answer.status, answer.body).into());
         }
@@ -206,14 +209,16 @@ impl Street {
         account: &mut Account,
         asked: &Asked<'_>,
     ) -> Result<Answer, Failure> {
+        let from = Some(address_of(&account.email));
         let token = account.token.clone();
-        let answer = self.browser.send(&Asked { token: Some(&token), ..asked.clone() }).await?;
+        let answer =
+            self.browser.send(&Asked { token: Some(&token), from, ..asked.clone() }).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         account.token = self.log_in(&account.email, &account.password).await?;
         let token = account.token.clone();
-        self.browser.send(&Asked { token: Some(&token), ..asked.clone() }).await
+        self.browser.send(&Asked { token: Some(&token), from, ..asked.clone() }).await
     }
 
     /// The key of one request of one planned order: the same in every run of the seed.
@@ -225,6 +230,13 @@ impl Street {
     pub(crate) fn step(&self) {
         self.steps.send_modify(|steps| *steps += 1);
     }
+}
+
+/// The address of the shopper with this e-mail address, from a private network.
+fn address_of(email: &str) -> Ipv4Addr {
+    let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, email.as_bytes());
+    let [first, second, third, ..] = *digest.as_bytes();
+    Ipv4Addr::new(10, first, second, third)
 }
 
 fn kind(plan: &PlannedOrder) -> &'static str {
@@ -245,5 +257,5 @@ fn lines(plan: &PlannedOrder, world: &World) -> Vec<Value> {
 
 /// A GET.
 pub(crate) fn get<'a>(url: &'a str, token: Option<&'a str>) -> Asked<'a> {
-    Asked { method: Method::GET, url, token, key: None, body: None }
+    Asked { method: Method::GET, url, token, from: None, key: None, body: None }
 }
