@@ -28,6 +28,9 @@ const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
 pub struct ProjectorConfig {
     /// `DATABASE_URL`: the one PostgreSQL that both the log and the read models live in.
     pub database_url: Secret,
+    /// Set by `ops/run` alone, for a database with one login for everything: the process may log in
+    /// as the owner of the log. No variable, so that no production does.
+    pub may_own_database: bool,
     /// `REDIS_URL`: where the keys of changed rows are told to caches; nobody is told when unset.
     pub redis_url: Option<Secret>,
     /// `PROJECTOR_OPS_LISTEN`: where operators are answered; nowhere when unset.
@@ -54,6 +57,7 @@ impl ProjectorConfig {
         });
         Ok(Self {
             database_url: settings.secret("DATABASE_URL")?,
+            may_own_database: false,
             redis_url: settings.optional_secret("REDIS_URL"),
             ops_listen: ops_listen.transpose()?,
             batch_events_max: settings.number(

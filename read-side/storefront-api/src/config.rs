@@ -16,6 +16,9 @@ const DATABASE_CONNECTIONS_DEFAULT: usize = 8;
 pub struct StorefrontConfig {
     /// `DATABASE_URL`: the PostgreSQL the read models live in.
     pub database_url: Secret,
+    /// Set by `ops/run` alone, for a database with one login for everything: the process may log in
+    /// as the owner of the log. No variable, so that no production does.
+    pub may_own_database: bool,
     /// `REDIS_URL`: watched by `/health/ready`, never needed for an answer; none when unset.
     pub redis_url: Option<Secret>,
     /// `STOREFRONT_LISTEN`: where shoppers are answered; `127.0.0.1:8081` when unset.
@@ -49,6 +52,7 @@ impl StorefrontConfig {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Ok(Self {
             database_url: settings.secret("DATABASE_URL")?,
+            may_own_database: false,
             redis_url: settings.optional_secret("REDIS_URL"),
             listen: settings.parsed("STOREFRONT_LISTEN", local(8081))?,
             ops_listen: settings.parsed("STOREFRONT_OPS_LISTEN", local(9081))?,

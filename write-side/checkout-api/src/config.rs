@@ -31,6 +31,9 @@ const PAYMENT_WAIT_SECONDS_DEFAULT: u64 = 10;
 pub struct CheckoutConfig {
     /// `DATABASE_URL`: the PostgreSQL that the log lies in.
     pub database_url: Secret,
+    /// Set by `ops/run` alone, for a database with one login for everything: the process may log in
+    /// as the owner of the log. No variable, so that no production does.
+    pub may_own_database: bool,
     /// `REDIS_URL`: watched by `/health/ready`, never needed for an answer; none when unset.
     pub redis_url: Option<Secret>,
     /// `CHECKOUT_LISTEN`: where shoppers are answered; `127.0.0.1:8080` when unset.
@@ -114,6 +117,7 @@ impl CheckoutConfig {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Ok(Self {
             database_url: settings.secret("DATABASE_URL")?,
+            may_own_database: false,
             redis_url: settings.optional_secret("REDIS_URL"),
             listen: settings.parsed("CHECKOUT_LISTEN", local(8080))?,
             admin_listen: settings.parsed("CHECKOUT_ADMIN_LISTEN", local(8082))?,
