@@ -121,7 +121,7 @@ impl World {
         let wiretap = Wiretap::start(gateway_proxy.address()).await?;
         let clock = RunClock::in_folder(&path);
         let workers = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
-        let mut settings = settings(&redis_through, &wiretap.url());
+        let mut settings = settings(&redis_through, &wiretap.url())?;
         settings.extend(clock.settings());
         let listen = |port: u16| format!("127.0.0.1:{port}");
         for (name, port) in [
@@ -135,8 +135,6 @@ impl World {
         }
         let http = |port| format!("http://{}", listen(port));
         settings.push(("PUBLIC_BASE_URL".to_owned(), http(checkout)));
-        let verifying_key = public_key_of(&Secret::new(ACCESS_TOKEN_SIGNING_KEY))?;
-        settings.push(("ACCESS_TOKEN_VERIFYING_KEYS".to_owned(), verifying_key));
         if let Some(filter) = &arguments.log_filter {
             settings.push((LOG_FILTER.to_owned(), filter.clone()));
         }
@@ -266,19 +264,22 @@ fn own_settings(workers: &[String; 2], logins: &Logins, database: &str) -> Vec<O
         .collect()
 }
 
-fn settings(redis: &str, kakaopay: &str) -> Vec<(String, String)> {
+fn settings(redis: &str, kakaopay: &str) -> Result<Vec<(String, String)>, Failure> {
+    let verifying_key = public_key_of(&Secret::new(ACCESS_TOKEN_SIGNING_KEY))?;
     let own = [
         ("REDIS_URL", redis),
         ("KAKAOPAY_BASE_URL", kakaopay),
         ("KAKAOPAY_SECRET_KEY", KAKAOPAY_KEY),
+        ("ACCESS_TOKEN_VERIFYING_KEYS", &verifying_key),
         ("DIGEST_PEPPER", DIGEST_PEPPER),
         ("RETURN_URL_KEY", RETURN_URL_KEY),
         ("MASTER_KEY", MASTER_KEY),
     ];
-    own.into_iter()
+    Ok(own
+        .into_iter()
         .chain(SHORTENED)
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+        .collect())
 }
 
 async fn lay_read_models(database_url: &str) -> Result<(), Failure> {
