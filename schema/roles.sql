@@ -1,5 +1,6 @@
 -- The group roles of the database, made by a superuser before the first migration. Harmless to repeat.
--- What each may do is granted by V017; how login roles are made stands in ops/README.md.
+-- What each may do is granted by V017; how login roles are made stands in
+-- ops/runbooks/database-roles.md.
 do $$
 declare
   v_role text;

@@ -27,7 +27,7 @@ pub enum RoleError {
     /// It could change the log.
     #[error(
         "DATABASE_URL logs in as {user}, a superuser or an owner of the log; \
-         expected the login of this process (ops/README.md, \"Database roles\")"
+         expected the login of this process (ops/runbooks/database-roles.md)"
     )]
     OwnsLog {
         /// The login role.

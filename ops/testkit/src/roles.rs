@@ -1,5 +1,5 @@
-//! The database's roles, and a login for each process, as `ops/README.md` tells operators to make
-//! them.
+//! The database's roles, and a login for each process, as `ops/runbooks/database-roles.md` tells
+//! operators to make them.
 
 use tokio_postgres::Client;
 
