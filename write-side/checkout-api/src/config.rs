@@ -213,11 +213,13 @@ mod tests {
         move |asked| match asked {
             _ if asked == name => Some(value.to_owned()),
             "DATABASE_URL" => Some("postgres://shop:hunter2@db/shop".to_owned()),
-            "ACCESS_TOKEN_SIGNING_KEY"
-            | "ACCESS_TOKEN_VERIFYING_KEYS"
-            | "DIGEST_PEPPER"
-            | "RETURN_URL_KEY"
-            | "MASTER_KEY" => Some("0123456789abcdef0123456789abcdef".to_owned()),
+            "ACCESS_TOKEN_SIGNING_KEY" | "DIGEST_PEPPER" | "RETURN_URL_KEY" | "MASTER_KEY" => {
+                Some("0123456789abcdef0123456789abcdef".to_owned())
+            }
+            // Public, so that it may be shown.
+            "ACCESS_TOKEN_VERIFYING_KEYS" => {
+                Some("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned())
+            }
             "PUBLIC_BASE_URL" => Some("https://shop.example".to_owned()),
             _ => None,
         }
