@@ -54,6 +54,9 @@ pub const VARIABLES: Table = &[
 pub struct ProjectorConfig {
     /// `DATABASE_URL`: the one PostgreSQL that both the log and the read models live in.
     pub database_url: Secret,
+    /// Set by `ops/run` alone, for a database with one login for everything: the process may log in
+    /// as the owner of the log. No variable, so that no production does.
+    pub may_own_database: bool,
     /// `REDIS_URL`: where the keys of changed rows are told to caches; nobody is told when unset.
     pub redis_url: Option<Secret>,
     /// `PROJECTOR_OPS_LISTEN`: where operators are answered; nowhere when unset.
@@ -75,6 +78,7 @@ impl ProjectorConfig {
         let settings = Settings::of(VARIABLES, lookup)?;
         Ok(Self {
             database_url: settings.database_url("DATABASE_URL")?,
+            may_own_database: false,
             redis_url: settings.optional_secret("REDIS_URL"),
             ops_listen: settings.optional_value("PROJECTOR_OPS_LISTEN")?,
             batch_events_max: settings.value("PROJECTOR_BATCH_EVENTS_MAX")?,

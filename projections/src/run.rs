@@ -10,6 +10,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 use event_feed::{Watcher, WatcherOptions, read_model_lags, report_read_model_lags};
 use service_kit::clock::{SharedClock, SystemClock};
+use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::http::{Health, ops_routes, serve};
 use service_kit::shutdown::{self, Shutdown, ShutdownTrigger};
 use service_kit::{pools, telemetry};
@@ -36,6 +37,9 @@ pub enum RunError {
     /// The address for operators cannot be listened on.
     #[error("listen for operators")]
     Listen(#[source] std::io::Error),
+    /// The login could change the log.
+    #[error(transparent)]
+    Role(#[from] RoleError),
     /// The server for operators ended.
     #[error("answer operators")]
     Serve(#[from] service_kit::http::ServeError),
@@ -46,7 +50,11 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]: settings that cannot be used, or an address that is taken.
 pub async fn run(config: ProjectorConfig, shutdown: Shutdown) -> Result<(), RunError> {
-    run_with(config, SystemClock::shared(), Positions::new(), shutdown).await
+    let login =
+        refuse_owner(config.may_own_database, config.database_url.clone(), shutdown.clone());
+    let work = run_with(config, SystemClock::shared(), Positions::new(), shutdown);
+    tokio::try_join!(work, async { login.await.map_err(RunError::from) })?;
+    Ok(())
 }
 
 /// As [`run`], with a clock and the positions to keep current for others in this process.

@@ -31,6 +31,12 @@ const SWITCH_CATCH_UPS_MAX: usize = 5;
 /// How often the new version is asked meanwhile where it is.
 const SWITCH_POLL_PAUSE: Duration = Duration::from_millis(10);
 
+/// What a transaction creates lies in the projector's schema and belongs to its group role, whichever
+/// login creates it: the views' rights and those of readers hang on that owner. Everything else names
+/// its tables without a schema and finds them there, behind `public`.
+const AS_PROJECTOR: &str =
+    "set local role pillivery_projector; set local search_path = read_model, public";
+
 /// What is made of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -172,6 +178,7 @@ async fn create_in_tx(
     state: State,
 ) -> Result<(), ProjectionError> {
     tx.batch_execute("set local lock_timeout = '5s'").await?;
+    tx.batch_execute(AS_PROJECTOR).await?;
     tx.batch_execute(&for_version(model.tables_sql(), version)).await?;
     let name = model.name();
     tx.execute(
@@ -246,15 +253,13 @@ async fn serve_in_tx(
     version: i32,
     anew: bool,
 ) -> Result<(), ProjectionError> {
+    tx.batch_execute(AS_PROJECTOR).await?;
     for table in model.tables().iter().filter(|table| table.is_served) {
         let (view, name) = (table.name, table.versioned(version));
         if anew {
             tx.batch_execute(&format!("drop view if exists {view}")).await?;
         }
         tx.batch_execute(&format!("create or replace view {view} as select * from {name}")).await?;
-        // What no event tells is written through the view, whatever version is behind it.
-        let rights = if model.carry_over_sql().is_empty() { "select" } else { "select, update" };
-        tx.batch_execute(&format!("grant {rights} on {view} to pillivery_service")).await?;
     }
     Ok(())
 }

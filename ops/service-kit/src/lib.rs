@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod clock_source;
 pub mod config;
+pub mod database_role;
 pub mod digest;
 pub mod http;
 pub mod pools;

@@ -36,6 +36,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// discouraged sort), and the compilation would be paid again with every run.
 const COMPILATION: &str = "jit=off";
 
+/// Where names without a schema are looked for. The database says the same (V017), but a dump does
+/// not bring a database's settings along.
+const SEARCH_PATH: &str = "search_path=public,read_model";
+
 /// How one process uses PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct PoolSettings {
@@ -99,7 +103,7 @@ pub fn postgres_tuned(
     let silence = SILENCE_MAX.as_millis();
     let mut options = format!(
         "{given} -c statement_timeout={limit} -c idle_in_transaction_session_timeout={silence} \
-         -c {COMPILATION}"
+         -c {COMPILATION} -c {SEARCH_PATH}"
     );
     for (name, value) in tuning {
         options.extend([" -c ", name, "=", value]);

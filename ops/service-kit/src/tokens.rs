@@ -1,6 +1,6 @@
 //! Access tokens: who is asking, proven by a signature and nothing else.
 //!
-//! EdDSA (Ed25519), thirty minutes, for a named audience, with the header type of RFC 9068 so that no
+//! `EdDSA` (Ed25519), thirty minutes, for a named audience, with the header type of RFC 9068 so that no
 //! other token of ours can pass as one. [`TokenSigner`] has the private key; [`TokenVerifier`] has
 //! public keys alone, so that a process that only answers questions can admit no caller by itself. Time is
 //! an argument. [`AuthenticatedCaller`] takes the token from a request: subject and role come from

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kakaopay_sim::{SimConfig, SimHandle, Simulator};
 use service_kit::config::Secret;
-use testkit::{Durability, PrivatePostgres, PrivateRedis};
+use testkit::{Durability, Login, Logins, PrivatePostgres, PrivateRedis};
 
 use crate::ShopError;
 use crate::ports::{Ports, loopback};
@@ -17,8 +17,10 @@ pub(crate) struct Services {
     postgres: Option<PrivatePostgres>,
     redis: Option<PrivateRedis>,
     kakaopay: Option<SimHandle>,
-    /// Where the one database is, with its password if it has one.
+    /// Where the one database is, as its superuser when it is ours.
     pub(crate) database_url: Secret,
+    /// How each part logs in to our own PostgreSQL; another one is used as `DATABASE_URL` says.
+    logins: Option<Logins>,
     /// Where the one Redis is.
     pub(crate) redis_url: Secret,
     /// Where KakaoPay is, real or simulated.
@@ -44,12 +46,13 @@ impl Services {
         state: &Path,
         kakaopay_key: &str,
     ) -> Result<Self, ShopError> {
-        let (postgres, database_url) = if let Some(url) = outside.database {
-            (None, url)
+        let (postgres, logins, database_url) = if let Some(url) = outside.database {
+            (None, None, url)
         } else {
             let server = PrivatePostgres::start(state, ports.postgres, Durability::Durable).await?;
+            let logins = server.logins().await?;
             let url = Secret::new(server.database(DATABASE).await?);
-            (Some(server), url)
+            (Some(server), Some(logins), url)
         };
         let (redis, redis_url) = if let Some(url) = outside.redis {
             (None, url)
@@ -71,7 +74,20 @@ impl Services {
             let url = simulator.base_url().to_owned();
             (Some(simulator), url)
         };
-        Ok(Self { postgres, redis, kakaopay, database_url, redis_url, kakaopay_url })
+        Ok(Self { postgres, redis, kakaopay, database_url, logins, redis_url, kakaopay_url })
+    }
+
+    /// The database, as the process with this login uses it.
+    pub(crate) fn database_url_as(&self, login: Login) -> Secret {
+        match &self.logins {
+            Some(logins) => Secret::new(logins.url(login, self.database_url.expose())),
+            None => self.database_url.clone(),
+        }
+    }
+
+    /// Whether each part logs in with a role of its own.
+    pub(crate) const fn has_logins(&self) -> bool {
+        self.logins.is_some()
     }
 
     /// The simulated KakaoPay's address, when it is ours.

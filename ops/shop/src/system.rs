@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use service_kit::shutdown::{self, Shutdown, ShutdownTrigger};
+use testkit::Login;
 use tokio::task::JoinSet;
 
 use crate::cli::Cli;
@@ -57,9 +58,12 @@ impl System {
             .map_err(|error| ShopError::part("migrations", &error))?;
         let settings = Settings::of(environment, &ports, &services, &secrets)?;
         settings.prepare(ADMIN_EMAIL, &secrets.admin_password).await?;
-        let opened =
-            catalogue::open_with(&services.database_url, cli.catalogue.as_deref(), state.path())
-                .await?;
+        let opened = catalogue::open_with(
+            &services.database_url_as(Login::Writer),
+            cli.catalogue.as_deref(),
+            state.path(),
+        )
+        .await?;
         let items = opened.as_ref().map_or(0, |rows| rows.accepted + rows.unchanged + rows.changed);
         if let Some(report) = opened {
             demo::say(&catalogue::told(&report));

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::postgres::connect;
 use crate::redis::DATABASES;
+use crate::roles::{self, Login};
 use crate::shared::servers;
 
 /// The set of migrations this build was made with.
@@ -65,6 +66,9 @@ impl TestDatabase {
         let name = format!("t_{}_{}", std::process::id(), Uuid::now_v7().simple());
         let client = connect(server).await.unwrap_or_else(|error| panic!("connect: {error}"));
         execute(&client, &format!(r#"create database "{name}" {source}"#)).await;
+        // What V017 set for the template is not copied.
+        let path = format!(r#"alter database "{name}" set search_path = public, read_model"#);
+        execute(&client, &path).await;
         let url = url_of(server, &name);
         let settings = PoolSettings {
             size_max: POOL_SIZE,
@@ -75,6 +79,11 @@ impl TestDatabase {
         let pool = pools::postgres(&Secret::new(url.clone()), &settings)
             .unwrap_or_else(|error| panic!("pool: {error}"));
         Self { url, pool, name, server: server.to_owned() }
+    }
+
+    /// Its URL, as a process logs in. The role of [`Login::Migrator`] owns what lies in it.
+    pub fn url_as(&self, login: Login) -> String {
+        roles::url_as(login, &self.url)
     }
 
     /// A connection from the pool.
@@ -149,13 +158,18 @@ async fn make_template(server: &str) -> String {
     // Held until `client` goes: one process migrates, the others find it done.
     execute(&client, &format!("select pg_advisory_lock({TEMPLATE_LOCK})")).await;
     sweep(&client).await;
+    roles::make_for_tests(&client).await.unwrap_or_else(|error| panic!("make roles: {error}"));
     let found = client.query_opt("select 1 from pg_database where datname = $1", &[&name]).await;
     if found.unwrap_or_else(|error| panic!("look for the template: {error}")).is_some() {
         return name;
     }
     let aside = format!("{name}_unfinished");
     execute(&client, &drop_statement(&aside)).await;
-    execute(&client, &format!(r#"create database "{aside}" template template0"#)).await;
+    execute(
+        &client,
+        &format!(r#"create database "{aside}" owner pillivery_migrator template template0"#),
+    )
+    .await;
     migrate(&url_of(server, &aside)).await;
     execute(&client, &format!(r#"alter database "{aside}" rename to "{name}""#)).await;
     name

@@ -14,6 +14,7 @@ mod eventually;
 mod postgres;
 mod process;
 mod redis;
+mod roles;
 mod shared;
 
 pub use self::redis::PrivateRedis;
@@ -24,4 +25,5 @@ pub use error::ServiceError;
 pub use eventually::eventually;
 pub use postgres::{Durability, PrivatePostgres};
 pub use process::free_port;
+pub use roles::{Login, Logins, url_as};
 pub use shared::{POSTGRES_VARIABLE, REDIS_VARIABLE};

@@ -19,6 +19,7 @@ use crate::account::{Account, make_passable, program_in};
 use crate::error::{BoxError, ServiceError};
 use crate::eventually::found_within;
 use crate::process::{self, Service, free_port, signal};
+use crate::roles::{Login, Logins};
 
 /// How long a server may take to answer after its start; recovery after a crash is part of it.
 const READY_WAIT_MAX: Duration = Duration::from_mins(1);
@@ -113,7 +114,18 @@ impl PrivatePostgres {
         self.layout.url(self.port, "postgres")
     }
 
-    /// The URL of the database `name` (a plain identifier), which is made if it is not there.
+    /// Makes the database's roles and a login for each process, with passwords that hold until the
+    /// next call.
+    ///
+    /// # Errors
+    /// The server is unavailable or refuses a statement.
+    pub async fn logins(&self) -> Result<Logins, ServiceError> {
+        let made = async { Logins::make(&connect(&self.url()).await?, new_password).await };
+        made.await.map_err(|source| ServiceError::Refused { what: "make the roles", source })
+    }
+
+    /// The URL of the database `name` (a plain identifier), as superuser. A database that is not
+    /// there is made, and belongs to the migrator's role when there is one.
     ///
     /// # Errors
     /// The server is away or refuses the name.
@@ -156,6 +168,12 @@ impl PrivatePostgres {
         if client.query_opt(look, &[&name]).await?.is_none() {
             let name = name.replace('"', "\"\"");
             client.batch_execute(&format!("create database \"{name}\"")).await?;
+            let owner = Login::Migrator.group();
+            let has_roles = "select 1 from pg_roles where rolname = $1";
+            if client.query_opt(has_roles, &[&owner]).await?.is_some() {
+                let give = format!("alter database \"{name}\" owner to {owner}");
+                client.batch_execute(&give).await?;
+            }
         }
         Ok(())
     }

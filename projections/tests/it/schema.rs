@@ -56,6 +56,25 @@ async fn ensuring_tables_restores_what_is_lacking_and_repeats_harmlessly() {
     assert_eq!(shop.number("select count(*) from cart_view").await, 0);
 }
 
+/// Without `set local role` in `versions.rs` the tables belong to the login: the views, which belong to
+/// the group, can't read them, and neither can readers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuilt_version_belongs_to_the_projectors_role_and_is_readable() {
+    let shop = Shop::open().await;
+    let foreign = "select count(*) from pg_class where relnamespace = 'read_model'::regnamespace \
+                   and relowner <> 'pillivery_projector'::regrole";
+    for (name, _) in TABLES {
+        projections::rebuild(&shop.config, name).await.unwrap();
+    }
+    assert_eq!(shop.number(foreign).await, 0);
+    let client = shop.db.client().await;
+    client.batch_execute("set role pillivery_reader").await.unwrap();
+    for table in TABLES.iter().flat_map(|(_, tables)| tables.iter()) {
+        client.batch_execute(&format!("select * from {table}_v2")).await.unwrap();
+    }
+    client.batch_execute("select * from order_history").await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_may_follow_but_not_change_the_schema() {
     let db = TestDatabase::fresh().await;

@@ -7,7 +7,7 @@ use contracts::EventBody;
 use projections::ProjectorConfig;
 use serde_json::{Value, json};
 use service_kit::shutdown::{ShutdownTrigger, pair};
-use testkit::{TestDatabase, eventually};
+use testkit::{Login, TestDatabase, eventually};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -39,7 +39,7 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) async fn open() -> Self {
         let db = TestDatabase::fresh().await;
-        let url = db.url.clone();
+        let url = db.url_as(Login::Projector);
         let config =
             ProjectorConfig::load(|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
         Self { db, config, versions: HashMap::new(), last: 0 }

@@ -66,6 +66,9 @@ pub const VARIABLES: Table = &[
 pub struct StorefrontConfig {
     /// `DATABASE_URL`: the PostgreSQL the read models live in.
     pub database_url: Secret,
+    /// Set by `ops/run` alone, for a database with one login for everything: the process may log in
+    /// as the owner of the log. No variable, so that no production does.
+    pub may_own_database: bool,
     /// `REDIS_URL`: watched by `/health/ready`, never needed for an answer; none when unset.
     pub redis_url: Option<Secret>,
     /// `STOREFRONT_LISTEN`: where shoppers are answered; `127.0.0.1:8081` when unset.
@@ -100,6 +103,7 @@ impl StorefrontConfig {
         let settings = Settings::of(VARIABLES, lookup)?;
         Ok(Self {
             database_url: settings.database_url("DATABASE_URL")?,
+            may_own_database: false,
             redis_url: settings.optional_secret("REDIS_URL"),
             listen: settings.value("STOREFRONT_LISTEN")?,
             ops_listen: settings.value("STOREFRONT_OPS_LISTEN")?,

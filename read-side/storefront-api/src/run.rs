@@ -8,6 +8,7 @@ use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, Route};
 use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
+use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, serve_with, standard};
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::shutdown::{self, Shutdown};
@@ -58,6 +59,9 @@ pub enum StorefrontError {
     /// Operations that neither ask for a token nor are declared public.
     #[error("operations without a policy: {}", .0.join(", "))]
     Undeclared(Vec<String>),
+    /// The login could change the log.
+    #[error(transparent)]
+    Role(#[from] RoleError),
     /// A server ended.
     #[error("serve")]
     Serve(#[from] ServeError),
@@ -87,7 +91,12 @@ pub async fn run(config: StorefrontConfig, shutdown: Shutdown) -> Result<(), Sto
         api: bind(config.listen).await?.into(),
         ops: bind(config.ops_listen).await?.into(),
     };
-    run_on(config, listeners, shutdown).await
+    let login =
+        refuse_owner(config.may_own_database, config.database_url.clone(), shutdown.clone());
+    tokio::try_join!(run_on(config, listeners, shutdown), async {
+        login.await.map_err(StorefrontError::from)
+    })?;
+    Ok(())
 }
 
 /// Answers on sockets that are bound already, until `shutdown`; the addresses in `config` are not

@@ -18,6 +18,9 @@ mod embedded {
 
 /// Whoever migrates holds this advisory lock. Any number does; it must be the same everywhere.
 const MIGRATION_LOCK: i64 = 0x7069_6c6c_6d69_6772;
+/// Acts as the role that owns what migrations make, so that a superuser or another member of it owns
+/// nothing itself. A database from before that role stays with its owner until V017 hands it over.
+const BECOME_OWNER: &str = include_str!("become_owner.sql");
 /// Longest wait for another migrator to finish.
 const LOCK_WAIT_MAX: Duration = Duration::from_mins(2);
 /// Longest wait for the database to accept a connection.
@@ -54,6 +57,9 @@ pub enum MigrateError {
     /// Another migrator held the lock for too long.
     #[error("take the migration lock")]
     Lock(#[source] tokio_postgres::Error),
+    /// The session could not act as the owner of the schema.
+    #[error("act as the owner of the schema")]
+    Role(#[source] tokio_postgres::Error),
     /// The history could not be read.
     #[error("read the migration history")]
     History(#[source] tokio_postgres::Error),
@@ -76,6 +82,7 @@ pub async fn up(database_url: &str) -> Result<Report, MigrateError> {
         .execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK])
         .await
         .map_err(MigrateError::Lock)?;
+    client.batch_execute(BECOME_OWNER).await.map_err(MigrateError::Role)?;
     let report = embedded::migrations::runner().run_async(&mut client).await?;
     let applied: Vec<String> =
         report.applied_migrations().iter().map(ToString::to_string).collect();

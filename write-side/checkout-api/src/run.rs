@@ -15,6 +15,7 @@ use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService};
 use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
+use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::digest::Pepper;
 use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, serve_with, standard};
 use service_kit::pools::{PoolError, PoolSettings};
@@ -78,6 +79,9 @@ pub enum RunError {
     /// Operations that neither ask for a token nor are declared public.
     #[error("operations without a policy: {}", .0.join(", "))]
     Undeclared(Vec<String>),
+    /// The login could change the log.
+    #[error(transparent)]
+    Role(#[from] RoleError),
     /// A server ended.
     #[error("serve")]
     Serve(#[from] ServeError),
@@ -108,7 +112,11 @@ pub async fn run(config: CheckoutConfig, shutdown: Shutdown) -> Result<(), RunEr
         admin: bind(config.admin_listen).await?.into(),
         ops: bind(config.ops_listen).await?.into(),
     };
-    Box::pin(run_on(config, listeners, shutdown)).await
+    let login =
+        refuse_owner(config.may_own_database, config.database_url.clone(), shutdown.clone());
+    let answering = Box::pin(run_on(config, listeners, shutdown));
+    tokio::try_join!(answering, async { login.await.map_err(RunError::from) })?;
+    Ok(())
 }
 
 /// Answers on sockets that are bound already, until `shutdown`; the addresses in `config` are not

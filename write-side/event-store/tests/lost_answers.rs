@@ -54,11 +54,11 @@ impl World {
 
                  create table refusing (sqlstate text);
                  create sequence refusals;
-                 create function refuse_if_told() returns trigger language plpgsql as $$
-                 declare v_sqlstate text := (select r.sqlstate from refusing r);
+                 create function refuse_if_told() returns trigger language plpgsql security definer as $$
+                 declare v_sqlstate text := (select r.sqlstate from public.refusing r);
                  begin
                    if v_sqlstate is not null then
-                     perform nextval('refusals');
+                     perform nextval('public.refusals');
                      raise exception 'refused by the test' using errcode = v_sqlstate;
                    end if;
                    return null;

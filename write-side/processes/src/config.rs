@@ -40,6 +40,9 @@ const BURST_SECONDS_MAX: u32 = 10;
 pub struct WorkerConfig {
     /// `DATABASE_URL`: the one PostgreSQL.
     pub database_url: Secret,
+    /// Set by `ops/run` alone, for a database with one login for everything: the process may log in
+    /// as the owner of the log. No variable, so that no production does.
+    pub may_own_database: bool,
     /// `WORKER_OPS_LISTEN`: where operators find health and metrics; `127.0.0.1:9083` when unset.
     pub ops_listen: SocketAddr,
     /// `WORKER_DATABASE_CONNECTIONS`: most connections of relay, reactions and schedule together,
@@ -138,6 +141,7 @@ impl WorkerConfig {
         let cids = MerchantCodes::load(&settings, is_on_this_machine(&kakaopay_base_url))?;
         let config = Self {
             database_url: settings.database_url("DATABASE_URL")?,
+            may_own_database: false,
             ops_listen: settings.value("WORKER_OPS_LISTEN")?,
             database_connections_max: settings.value("WORKER_DATABASE_CONNECTIONS")?,
             kakaopay_base_url,

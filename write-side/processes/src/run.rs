@@ -14,6 +14,7 @@ use event_store::{Executor, ExecutorOptions, PgEventStore, StoreError, StoreSize
 use kakaopay::{Cid, CidSecret, Client, ClientConfig, Merchant, SecretKey};
 use service_kit::clock::SharedClock;
 use service_kit::config::{ConfigError, Secret};
+use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::digest::Pepper;
 use service_kit::http::{Health, ServeError, ops_routes, serve};
 use service_kit::pools::{PoolError, PoolSettings};
@@ -88,6 +89,9 @@ pub enum WorkerError {
         #[source]
         source: io::Error,
     },
+    /// The login could change the log.
+    #[error(transparent)]
+    Role(#[from] RoleError),
     /// The operators' server ended.
     #[error("serve operators")]
     Serve(#[from] ServeError),
@@ -106,7 +110,11 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> Result<(), WorkerE
     let ops = TcpListener::bind(address)
         .await
         .map_err(|source| WorkerError::Listen { address, source })?;
-    Box::pin(run_on(config, ops.into(), WakeUp::default(), shutdown)).await
+    let login =
+        refuse_owner(config.may_own_database, config.database_url.clone(), shutdown.clone());
+    let work = Box::pin(run_on(config, ops.into(), WakeUp::default(), shutdown));
+    tokio::try_join!(work, async { login.await.map_err(WorkerError::from) })?;
+    Ok(())
 }
 
 /// Works until `shutdown`, on an operators' socket that is bound already and with a relay that

@@ -11,6 +11,7 @@ use service_kit::http::descriptors_max;
 use service_kit::shutdown::Shutdown;
 use service_kit::tokens::public_key_of;
 use storefront_api::StorefrontConfig;
+use testkit::Login;
 use tokio::task::JoinSet;
 
 use crate::front::{self, Behind};
@@ -31,7 +32,13 @@ const ADMIN_NAME: &str = "shopkeeper";
 
 /// One table of settings for all parts.
 #[derive(Clone)]
-pub(crate) struct Settings(HashMap<String, String>);
+pub(crate) struct Settings {
+    table: HashMap<String, String>,
+    /// `DATABASE_URL` of each part.
+    databases: HashMap<Login, Secret>,
+    /// One login for all parts migrates too, so that it owns what they use.
+    may_own_database: bool,
+}
 
 impl Settings {
     /// What the environment says, completed by what this shop generated and started itself.
@@ -77,28 +84,42 @@ impl Settings {
         }
         // Where the services are is known better here than in the environment.
         for (name, value) in [
-            ("DATABASE_URL", services.database_url.expose()),
             ("REDIS_URL", services.redis_url.expose()),
             ("KAKAOPAY_BASE_URL", services.kakaopay_url.as_str()),
         ] {
             table.remove(&format!("{name}_FILE"));
             table.insert(name.to_owned(), value.to_owned());
         }
-        Ok(Self(table))
+        table.remove("DATABASE_URL_FILE");
+        let databases = Login::ALL.map(|login| (login, services.database_url_as(login)));
+        Ok(Self {
+            table,
+            databases: databases.into_iter().collect(),
+            may_own_database: !services.has_logins(),
+        })
     }
 
-    fn lookup(&self) -> impl Fn(&str) -> Option<String> {
-        |name| self.0.get(name).cloned()
+    fn lookup(&self, login: Login) -> impl Fn(&str) -> Option<String> {
+        move |name| match name {
+            "DATABASE_URL" => self.databases.get(&login).map(|url| url.expose().to_owned()),
+            name => self.table.get(name).cloned(),
+        }
     }
 
     /// Settings of the command API.
     pub(crate) fn checkout(&self) -> Result<CheckoutConfig, ShopError> {
-        CheckoutConfig::load(self.lookup()).map_err(config_error("checkout-api"))
+        let mut config = CheckoutConfig::load(self.lookup(Login::Writer))
+            .map_err(config_error("checkout-api"))?;
+        config.may_own_database = self.may_own_database;
+        Ok(config)
     }
 
     /// Settings of the projector and of its commands.
     pub(crate) fn projector(&self) -> Result<ProjectorConfig, ShopError> {
-        ProjectorConfig::load(self.lookup()).map_err(config_error("projector"))
+        let mut config = ProjectorConfig::load(self.lookup(Login::Projector))
+            .map_err(config_error("projector"))?;
+        config.may_own_database = self.may_own_database;
+        Ok(config)
     }
 
     /// Makes the administrator, unless there is one.
@@ -122,9 +143,12 @@ impl Settings {
     ) -> Result<JoinSet<Result<(), ShopError>>, ShopError> {
         let checkout = self.checkout()?;
         let projector = self.projector()?;
-        let storefront =
-            StorefrontConfig::load(self.lookup()).map_err(config_error("storefront-api"))?;
-        let worker = WorkerConfig::load(self.lookup()).map_err(config_error("worker"))?;
+        let mut storefront = StorefrontConfig::load(self.lookup(Login::Reader))
+            .map_err(config_error("storefront-api"))?;
+        storefront.may_own_database = self.may_own_database;
+        let mut worker =
+            WorkerConfig::load(self.lookup(Login::Worker)).map_err(config_error("worker"))?;
+        worker.may_own_database = self.may_own_database;
 
         let mut parts = JoinSet::new();
         let stop = || shutdown.clone();

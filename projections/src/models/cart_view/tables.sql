@@ -9,4 +9,3 @@ create table cart_view_v{v} (
   version    bigint  not null,
   position   bigint  not null
 );
-grant select, insert, update, delete on cart_view_v{v} to pillivery_service;

@@ -9,4 +9,3 @@ create table category_totals_item_v{v} (
   item_id uuid not null primary key,
   facts   text not null
 );
-grant select, insert, update, delete on category_totals_v{v}, category_totals_item_v{v} to pillivery_service;

@@ -27,4 +27,3 @@ create table item_by_category_order_v{v} (
   order_id uuid not null primary key,
   facts    text not null
 );
-grant select, insert, update, delete on item_by_category_v{v}, item_search_v{v}, item_by_category_item_v{v}, item_by_category_order_v{v} to pillivery_service;

@@ -17,4 +17,3 @@ create table item_detail_v{v} (
   version             bigint  not null,
   position            bigint  not null
 );
-grant select, insert, update, delete on item_detail_v{v} to pillivery_service;

@@ -23,4 +23,3 @@ create table order_history_v{v} (
   version    bigint      not null,
   position   bigint      not null
 );
-grant select, insert, update, delete on order_history_v{v} to pillivery_service;

@@ -14,5 +14,3 @@ create table payment_ledger_order_v{v} (
   order_id uuid not null primary key,
   facts    text not null
 );
-grant select, insert, update, delete on payment_ledger_v{v}, payment_ledger_order_v{v}
-  to pillivery_service;

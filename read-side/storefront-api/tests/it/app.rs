@@ -13,7 +13,7 @@ use service_kit::shutdown::{self, ShutdownTrigger};
 use service_kit::tokens::{Role, TokenSigner, public_key_of};
 use service_kit::vault::{MasterKey, Vault};
 use storefront_api::{StorefrontConfig, Switch, assemble};
-use testkit::{ChaosProxy, TestDatabase};
+use testkit::{ChaosProxy, Login, TestDatabase};
 use uuid::Uuid;
 
 use contracts::UserId;
@@ -35,21 +35,21 @@ impl TestApp {
     /// The API as it is configured by default.
     pub(crate) async fn start() -> Self {
         let db = TestDatabase::fresh().await;
-        let url = db.url.clone();
+        let url = db.url_as(Login::Reader);
         Self::over(db, &url, Switch::On)
     }
 
     /// The API that asks the database for everything.
     pub(crate) async fn start_uncached() -> Self {
         let db = TestDatabase::fresh().await;
-        let url = db.url.clone();
+        let url = db.url_as(Login::Reader);
         Self::over(db, &url, Switch::Off)
     }
 
     /// The API with a proxy between it and its database.
     pub(crate) async fn start_behind_proxy() -> (ChaosProxy, Self) {
         let db = TestDatabase::fresh().await;
-        let (proxy, url) = ChaosProxy::before(&db.url).await;
+        let (proxy, url) = ChaosProxy::before(&db.url_as(Login::Reader)).await;
         (proxy, Self::over(db, &url, Switch::Off))
     }
 

@@ -33,7 +33,7 @@ struct Shop {
 impl Shop {
     async fn open() -> Self {
         let app = TestApp::start().await;
-        let url = app.db.url.clone();
+        let url = app.db.url_as(testkit::Login::Projector);
         let config =
             ProjectorConfig::load(|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
         let (end, shutdown) = shutdown::pair();

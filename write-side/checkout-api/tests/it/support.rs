@@ -24,7 +24,7 @@ use service_kit::config::Secret;
 use service_kit::return_url::ReturnUrls;
 use service_kit::shutdown::{self, ShutdownTrigger};
 use service_kit::tokens::public_key_of;
-use testkit::{TestDatabase, eventually};
+use testkit::{Login, TestDatabase, eventually};
 use uuid::Uuid;
 
 /// Longest wait for something that happens by itself; a passing test never waits for it.
@@ -176,7 +176,7 @@ const SIGNING_KEY: &str = "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tISE=";
 fn config(database: &TestDatabase) -> CheckoutConfig {
     let mut config = CheckoutConfig::load(|name| {
         Some(match name {
-            "DATABASE_URL" => database.url.clone(),
+            "DATABASE_URL" => database.url_as(Login::Writer),
             // Nobody listens there: everything works without Redis.
             "REDIS_URL" => "redis://127.0.0.1:1".to_owned(),
             "ACCESS_TOKEN_SIGNING_KEY" => SIGNING_KEY.to_owned(),

@@ -14,7 +14,7 @@ async fn refuse_keys(world: &World) {
     world
         .execute(
             "create sequence refused_keys;
-             create function refuse_key() returns trigger language plpgsql as $$
+             create function refuse_key() returns trigger language plpgsql security definer as $$
              begin
                perform nextval('refused_keys');
                raise exception 'unavailable' using errcode = '57P03';

@@ -32,7 +32,7 @@ use service_kit::config::Secret;
 use service_kit::pools::{self, PoolSettings};
 use service_kit::shutdown::{self, ShutdownTrigger};
 use service_kit::vault::{MasterKey, Vault};
-use testkit::{CallProxy, Cut};
+use testkit::{CallProxy, Cut, Login};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -71,7 +71,7 @@ struct Shop {
 impl Shop {
     async fn new() -> Self {
         let world = World::new().await;
-        let (proxy, through) = CallProxy::before(&world.db.url).await;
+        let (proxy, through) = CallProxy::before(&world.db.url_as(Login::Worker)).await;
         let (trigger, shutdown) = shutdown::pair();
         let options = WatcherOptions {
             poll_min: WATCH_PAUSE,

@@ -29,9 +29,9 @@ async fn an_outcome_that_the_database_refuses_today_is_reported_later() {
     world
         .execute(
             "create sequence refused_events;
-             create function refuse_event() returns trigger language plpgsql as $$
+             create function refuse_event() returns trigger language plpgsql security definer as $$
              begin
-               perform nextval('refused_events');
+               perform nextval('public.refused_events');
                raise exception 'no space left' using errcode = '53100';
              end $$;
              create trigger refuse before insert on events

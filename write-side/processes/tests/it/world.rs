@@ -26,7 +26,7 @@ use service_kit::clock::{SharedClock, SystemClock};
 use service_kit::pools::{self, PoolSettings};
 use service_kit::shutdown::{self, ShutdownTrigger};
 use service_kit::vault::{MasterKey, Vault};
-use testkit::{TestDatabase, eventually};
+use testkit::{Login, TestDatabase, eventually};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -78,7 +78,7 @@ impl World {
     pub(crate) async fn with(kakaopay: SimConfig) -> Self {
         let db = TestDatabase::fresh().await;
         let sim = Simulator::start(kakaopay).await.unwrap();
-        let config = config(&db.url, sim.base_url());
+        let config = config(&db.url_as(Login::Worker), sim.base_url());
         let options = ExecutorOptions { cache_entries: 0, ..ExecutorOptions::default() };
         let store = PgEventStore::open(&config.database_url, StoreSizes::default()).unwrap();
         let vault =

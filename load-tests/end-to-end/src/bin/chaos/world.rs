@@ -12,7 +12,7 @@ use service_kit::pools::{self, PoolSettings};
 use service_kit::tokens::public_key_of;
 use service_kit::vault::{MasterKey, Vault};
 use tempfile::TempDir;
-use testkit::{ChaosProxy, Durability, PrivatePostgres, PrivateRedis, free_port};
+use testkit::{ChaosProxy, Durability, Login, Logins, PrivatePostgres, PrivateRedis, free_port};
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls};
 
@@ -81,8 +81,10 @@ pub(crate) struct World {
     pub(crate) storefront: String,
     /// What is on sale.
     pub(crate) items: Vec<OnSale>,
-    /// Where the log lies.
+    /// Where the log lies, as superuser: for the audit.
     pub(crate) database_url: String,
+    /// How the processes log in there.
+    logins: Logins,
     /// Where the processes' output lies.
     pub(crate) logs: PathBuf,
     /// The clock of the processes, the simulator and the rows.
@@ -110,6 +112,7 @@ impl World {
         std::fs::create_dir_all(&logs)?;
         let postgres = PrivatePostgres::start(&path, 0, Durability::Durable).await?;
         let redis = PrivateRedis::start(&path, 0).await?;
+        let logins = postgres.logins().await?;
         let database_url = postgres.database("pillivery").await?;
         migrator::up(&database_url).await?;
         let config = SimConfig {
@@ -125,7 +128,7 @@ impl World {
         let wiretap = Wiretap::start(gateway_proxy.address()).await?;
         let clock = RunClock::in_folder(&path);
         let workers = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
-        let mut settings = settings(&database_through, &redis_through, &wiretap.url());
+        let mut settings = settings(&redis_through, &wiretap.url())?;
         settings.extend(clock.settings());
         let listen = |port: u16| format!("127.0.0.1:{port}");
         for (name, port) in [
@@ -139,14 +142,13 @@ impl World {
         }
         let http = |port| format!("http://{}", listen(port));
         settings.push(("PUBLIC_BASE_URL".to_owned(), http(checkout)));
-        let verifying_key = public_key_of(&Secret::new(ACCESS_TOKEN_SIGNING_KEY))?;
-        settings.push(("ACCESS_TOKEN_VERIFYING_KEYS".to_owned(), verifying_key));
         if let Some(filter) = &arguments.log_filter {
             settings.push((LOG_FILTER.to_owned(), filter.clone()));
         }
-        lay_read_models(&database_url).await?;
-        let items = register_items(&database_url).await?;
-        let fleet = Arc::new(Fleet::start(settings.clone(), own_settings(&workers), &logs)?);
+        lay_read_models(&logins.url(Login::Projector, &database_url)).await?;
+        let items = register_items(&logins.url(Login::Writer, &database_url)).await?;
+        let own = own_settings(&workers, &logins, &database_through);
+        let fleet = Arc::new(Fleet::start(settings.clone(), own, &logs)?);
         Ok(Self {
             postgres: Mutex::new(postgres),
             kakaopay,
@@ -155,6 +157,7 @@ impl World {
             storefront: http(storefront),
             items,
             database_url,
+            logins,
             logs,
             clock,
             wiretap,
@@ -216,7 +219,7 @@ impl World {
     pub(crate) fn projector(&self) -> Result<ProjectorConfig, Failure> {
         let lookup = |name: &str| {
             if name == "DATABASE_URL" {
-                return Some(self.database_url.clone());
+                return Some(self.logins.url(Login::Projector, &self.database_url));
             }
             let found = self.settings.iter().find(|(setting, _)| setting == name);
             found.map(|(_, value)| value.clone())
@@ -234,6 +237,7 @@ impl World {
             .into_iter()
             .map(str::to_owned)
             .chain(password)
+            .chain(self.logins.passwords().to_vec())
             .collect()
     }
 
@@ -246,32 +250,44 @@ impl World {
     }
 }
 
-/// What one process alone is given: its operators' address, or the key that signs tokens.
-fn own_settings(workers: &[String; 2]) -> Vec<Own> {
+/// What one process alone is given: its operators' address, its login, or the key that signs tokens.
+fn own_settings(workers: &[String; 2], logins: &Logins, database: &str) -> Vec<Own> {
+    let logs_in = Role::ALL.map(|role| {
+        let login = match role {
+            Role::Worker | Role::SecondWorker => Login::Worker,
+            Role::Checkout => Login::Writer,
+            Role::Storefront => Login::Reader,
+            Role::Projector => Login::Projector,
+        };
+        (role, "DATABASE_URL", logins.url(login, database))
+    });
     let signing_key = ACCESS_TOKEN_SIGNING_KEY.to_owned();
     [Role::Worker, Role::SecondWorker]
         .into_iter()
         .zip(workers)
         .map(|(role, address)| (role, "WORKER_OPS_LISTEN", address.clone()))
+        .chain(logs_in)
         .chain([(Role::Checkout, "ACCESS_TOKEN_SIGNING_KEY", signing_key)])
         .collect()
 }
 
-fn settings(database: &str, redis: &str, kakaopay: &str) -> Vec<(String, String)> {
+fn settings(redis: &str, kakaopay: &str) -> Result<Vec<(String, String)>, Failure> {
+    let verifying_key = public_key_of(&Secret::new(ACCESS_TOKEN_SIGNING_KEY))?;
     let own = [
-        ("DATABASE_URL", database),
         ("REDIS_URL", redis),
         ("KAKAOPAY_BASE_URL", kakaopay),
         ("KAKAOPAY_SECRET_KEY", KAKAOPAY_KEY),
+        ("ACCESS_TOKEN_VERIFYING_KEYS", &verifying_key),
         ("DIGEST_PEPPER", DIGEST_PEPPER),
         ("RETURN_URL_KEY", RETURN_URL_KEY),
         ("MASTER_KEY", MASTER_KEY),
     ];
-    own.into_iter()
+    Ok(own
+        .into_iter()
         .chain(SHORTENED)
         .chain(RAISED)
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+        .collect())
 }
 
 async fn lay_read_models(database_url: &str) -> Result<(), Failure> {
