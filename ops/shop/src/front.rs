@@ -5,7 +5,7 @@
 //! other API. For a shop on one machine; it knows no TLS, no limits per address and no caching.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub(crate) async fn serve(at: SocketAddr, behind: Behind, shutdown: Shutdown) ->
             () = shutdown.requested() => return Ok(()),
             accepted = listener.accept() => accepted,
         };
-        let Ok((client, _from)) = accepted else {
+        let Ok((client, from)) = accepted else {
             clock.sleep(ACCEPT_PAUSE).await;
             continue;
         };
@@ -67,14 +67,14 @@ pub(crate) async fn serve(at: SocketAddr, behind: Behind, shutdown: Shutdown) ->
             tokio::select! {
                 () = until.requested() => {}
                 // An exchange that breaks off is the client's or the API's to report.
-                exchanged = timeout(EXCHANGE_WAIT_MAX, exchange(client, behind)) => drop(exchanged),
+                exchanged = timeout(EXCHANGE_WAIT_MAX, exchange(client, from.ip(), behind)) => drop(exchanged),
             }
             drop(place);
         });
     }
 }
 
-async fn exchange(mut client: TcpStream, behind: Behind) -> io::Result<()> {
+async fn exchange(mut client: TcpStream, from: IpAddr, behind: Behind) -> io::Result<()> {
     let Ok(head) = timeout(HEAD_WAIT_MAX, head(&mut client)).await else { return Ok(()) };
     let head = head?;
     let Some(end_of_line) = head.windows(2).position(|two| two == b"\r\n") else {
@@ -83,7 +83,7 @@ async fn exchange(mut client: TcpStream, behind: Behind) -> io::Result<()> {
     let (line, rest) = head.split_at(end_of_line);
     let mut api = TcpStream::connect(api_for(&head, behind)).await?;
     api.write_all(line).await?;
-    api.write_all(b"\r\nConnection: close").await?;
+    api.write_all(format!("\r\nConnection: close\r\nX-Forwarded-For: {from}").as_bytes()).await?;
     api.write_all(rest).await?;
     tokio::io::copy_bidirectional(&mut client, &mut api).await?;
     Ok(())
@@ -97,13 +97,14 @@ async fn head(client: &mut TcpStream) -> io::Result<Vec<u8>> {
             return Ok(Vec::new());
         }
         if head.windows(4).any(|four| four == b"\r\n\r\n") {
-            return Ok(without_connection(&head));
+            return Ok(without_own_lines(&head));
         }
     }
 }
 
-/// The head without the client's own `Connection` line, which concerns only its own connection.
-fn without_connection(received: &[u8]) -> Vec<u8> {
+/// The head without the client's own `Connection` line, which concerns only its own connection, and
+/// without `X-Forwarded-For`, which no client may write.
+fn without_own_lines(received: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(received.len());
     let mut rest = received;
     while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
@@ -111,7 +112,8 @@ fn without_connection(received: &[u8]) -> Vec<u8> {
         if line == b"\r\n" {
             break;
         }
-        if !line.to_ascii_lowercase().starts_with(b"connection:") {
+        let name = line.to_ascii_lowercase();
+        if !name.starts_with(b"connection:") && !name.starts_with(b"x-forwarded-for:") {
             kept.extend_from_slice(line);
         }
         rest = after;
@@ -157,7 +159,7 @@ mod tests {
     #[test]
     fn the_clients_connection_line_is_not_passed_on() {
         let head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nX: 1\r\n\r\n{\"b\":1}";
-        let kept = without_connection(head);
+        let kept = without_own_lines(head);
         assert_eq!(kept, b"POST / HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n{\"b\":1}");
     }
 }

@@ -4,6 +4,7 @@
 
 mod following;
 mod history;
+mod lagging;
 mod ledger;
 mod parking;
 mod rebuild_equals_live;

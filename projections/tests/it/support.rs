@@ -1,12 +1,15 @@
 //! A shop's log and a projector on it, each test with its own.
 
 use std::collections::HashMap;
+use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
 use contracts::EventBody;
-use projections::ProjectorConfig;
+use projections::cli::Cli;
+use projections::{ProjectorConfig, VersionStatus};
 use serde_json::{Value, json};
-use service_kit::shutdown::{ShutdownTrigger, pair};
+use service_kit::shutdown::{Shutdown, ShutdownTrigger, pair};
 use testkit::{Login, TestDatabase, eventually};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -59,12 +62,23 @@ impl Shop {
         event_type: &str,
         body: Value,
     ) -> i64 {
+        self.record_as(kind, id, (event_type, "1"), body).await
+    }
+
+    /// As `record_raw`, with a version of the event's body.
+    pub(crate) async fn record_as(
+        &mut self,
+        kind: &str,
+        id: Uuid,
+        (event_type, event_version): (&str, &str),
+        body: Value,
+    ) -> i64 {
         let version = self.versions.entry(id).or_default();
         let client = self.db.client().await;
         let row = client
             .query_one(
                 "select positions from append_events($1, $2, $3, $4, array[$5::text], \
-                 array['1'], array[$6::jsonb], $7)",
+                 array[$8::text], array[$6::jsonb], $7)",
                 &[
                     &Uuid::now_v7(),
                     &kind,
@@ -73,6 +87,7 @@ impl Shop {
                     &event_type,
                     &body,
                     &json!({ "actor": { "system": "test" }, "correlation_id": "test" }),
+                    &event_version,
                 ],
             )
             .await
@@ -108,6 +123,20 @@ impl Shop {
             (position <= reached).then_some(())
         })
         .await;
+    }
+
+    /// Where `version` of `name` stands, as `projector status` shows it.
+    pub(crate) async fn status(&self, name: &str, version: i32) -> VersionStatus {
+        let all = projections::status(&self.config).await.unwrap();
+        all.into_iter().find(|it| it.name == name && it.version == version).unwrap()
+    }
+
+    /// What the command line answers.
+    pub(crate) async fn says(&self, arguments: &[&str]) -> (ExitCode, String) {
+        let cli = Cli::parse_from([&["projector"], arguments].concat());
+        let mut out = Vec::new();
+        let code = cli.execute(self.config.clone(), Shutdown::never(), &mut out).await.unwrap();
+        (code, String::from_utf8(out).unwrap())
     }
 
     /// Every row of a table as text, in order.

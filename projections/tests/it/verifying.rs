@@ -2,19 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use projections::cli::Cli;
-use service_kit::shutdown::Shutdown;
-
 use crate::history::History;
 use crate::support::Shop;
-
-async fn projector_says(shop: &Shop, arguments: &[&str]) -> (ExitCode, String) {
-    let cli = Cli::parse_from([&["projector"], arguments].concat());
-    let mut out = Vec::new();
-    let code = cli.execute(shop.config.clone(), Shutdown::never(), &mut out).await.unwrap();
-    (code, String::from_utf8(out).unwrap())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tampered_a_missing_and_an_invented_row_are_found() {
@@ -23,14 +12,14 @@ async fn a_tampered_a_missing_and_an_invented_row_are_found() {
     History::seeded(11).go_on(&mut shop, 80).await;
     shop.caught_up().await;
     projector.stop().await;
-    let (code, said) = projector_says(&shop, &["verify", "order_history"]).await;
+    let (code, said) = shop.says(&["verify", "order_history"]).await;
     assert_eq!(code, ExitCode::SUCCESS, "{said}");
     assert!(said.contains("equals a replay"), "{said}");
 
     let one = "(select order_id from order_history_v1 order by order_id limit 1)";
     shop.execute(&format!("update order_history_v1 set paid = paid + 1 where order_id = {one}"))
         .await;
-    let (code, said) = projector_says(&shop, &["verify", "order_history"]).await;
+    let (code, said) = shop.says(&["verify", "order_history"]).await;
     assert_eq!(code, ExitCode::FAILURE, "{said}");
     assert!(said.contains("differs from a replay") && said.contains("paid is"), "{said}");
 
@@ -40,26 +29,26 @@ async fn a_tampered_a_missing_and_an_invented_row_are_found() {
          values ('GOLD', 1, 1)",
     )
     .await;
-    let (code, said) = projector_says(&shop, &["verify", "order_history"]).await;
+    let (code, said) = shop.says(&["verify", "order_history"]).await;
     assert_eq!(code, ExitCode::FAILURE, "{said}");
     assert!(said.contains("missing, a replay makes it"), "{said}");
-    let (code, said) = projector_says(&shop, &["verify", "category_totals"]).await;
+    let (code, said) = shop.says(&["verify", "category_totals"]).await;
     assert_eq!(code, ExitCode::FAILURE, "{said}");
     assert!(said.contains("[GOLD]: stored, but a replay makes no such row"), "{said}");
 
     // A rebuild is the cure.
-    let (code, said) = projector_says(&shop, &["rebuild", "order_history", "--verify"]).await;
+    let (code, said) = shop.says(&["rebuild", "order_history", "--verify"]).await;
     assert_eq!(code, ExitCode::SUCCESS, "{said}");
-    let (code, said) = projector_says(&shop, &["verify", "order_history"]).await;
+    let (code, said) = shop.says(&["verify", "order_history"]).await;
     assert_eq!(code, ExitCode::SUCCESS, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_tells_every_version_for_people_and_machines() {
     let shop = Shop::open().await;
-    let (_, said) = projector_says(&shop, &["status"]).await;
+    let (_, said) = shop.says(&["status"]).await;
     assert!(said.contains("order_history") && said.contains("live"), "{said}");
-    let (_, said) = projector_says(&shop, &["status", "--json"]).await;
+    let (_, said) = shop.says(&["status", "--json"]).await;
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     let versions = &said["rows"];
     assert_eq!(versions.as_array().unwrap().len(), 6);

@@ -13,6 +13,7 @@ mod metrics;
 mod own;
 #[cfg(test)]
 mod plan;
+mod prepared;
 mod read_error;
 mod run;
 mod state;

@@ -65,6 +65,8 @@ impl Settings {
             ("CHECKOUT_LISTEN", listen(ports.checkout)),
             ("CHECKOUT_ADMIN_LISTEN", listen(ports.admin)),
             ("CHECKOUT_OPS_LISTEN", listen(ports.checkout_ops)),
+            // The front passes the shoppers' addresses on.
+            ("TRUSTED_PROXIES", loopback(ports.shop).ip().to_string()),
             ("CHECKOUT_CONNECTIONS_MAX", places.clone()),
             ("STOREFRONT_CONNECTIONS_MAX", places),
             ("STOREFRONT_LISTEN", listen(ports.storefront)),

@@ -11,6 +11,7 @@ use super::Cursor;
 use super::bodies::{self, Card, PageInfo};
 use super::query::{Filters, ListQuery, Place, Sort, offset};
 use super::statements::{self, Statement};
+use crate::prepared;
 use crate::read_error::ReadError;
 
 /// Cards in each part of the main page.
@@ -110,15 +111,13 @@ impl Store {
     /// The body of a product page, or `None` when there is no such item.
     pub(crate) async fn detail(&self, item_id: Uuid) -> Result<Option<String>, ReadError> {
         let client = self.pool.get().await?;
-        let statement = client.prepare_cached(include_str!("detail.sql")).await?;
-        let row = client.query_opt(&statement, &[&item_id]).await?;
+        let row = prepared::query_opt(&client, include_str!("detail.sql"), &[&item_id]).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 }
 
 async fn cards(client: &Client, statement: &Statement) -> Result<Vec<Card>, ReadError> {
-    let prepared = client.prepare_cached(&statement.text).await?;
-    let rows = client.query(&prepared, &statement.parameters()).await?;
+    let rows = prepared::query(client, &statement.text, &statement.parameters()).await?;
     rows.iter().map(card).collect()
 }
 
@@ -145,8 +144,7 @@ async fn total(client: &Client, filters: &Filters) -> Result<i64, ReadError> {
 }
 
 async fn totals(client: &Client) -> Result<HashMap<String, Total>, ReadError> {
-    let prepared = client.prepare_cached(include_str!("totals.sql")).await?;
-    let rows = client.query(&prepared, &[]).await?;
+    let rows = prepared::query(client, include_str!("totals.sql"), &[]).await?;
     rows.iter()
         .map(|row| {
             Ok((row.try_get(0)?, Total { all: row.try_get(1)?, discounted: row.try_get(2)? }))

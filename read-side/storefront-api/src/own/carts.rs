@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Own;
 use super::rows::document;
 use crate::api::models::{CartLine, CartTotals, CartView};
+use crate::prepared;
 use crate::read_error::ReadError;
 
 /// A line as the projection stores it.
@@ -41,8 +42,8 @@ impl Own {
         kind: CartKind,
     ) -> Result<(CartView, i64), ReadError> {
         let client = self.pool.get().await?;
-        let statement = client.prepare_cached(include_str!("cart.sql")).await?;
-        let row = client.query_opt(&statement, &[&user_id.uuid(), &kind.as_str()]).await?;
+        let (text, owner) = (include_str!("cart.sql"), user_id.uuid());
+        let row = prepared::query_opt(&client, text, &[&owner, &kind.as_str()]).await?;
         let (stored, version) = match row {
             Some(row) => (document(&row, "lines")?, row.try_get("version")?),
             None => (Vec::new(), 0),
@@ -65,8 +66,7 @@ async fn offers(client: &Client, lines: &[StoredLine]) -> Result<HashMap<Uuid, O
         return Ok(HashMap::new());
     }
     let items: Vec<Uuid> = lines.iter().map(|line| line.item_id).collect();
-    let statement = client.prepare_cached(include_str!("offers.sql")).await?;
-    let rows = client.query(&statement, &[&items]).await?;
+    let rows = prepared::query(client, include_str!("offers.sql"), &[&items]).await?;
     rows.iter()
         .map(|row| {
             let offer = Offer {

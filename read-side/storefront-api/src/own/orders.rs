@@ -11,6 +11,7 @@ use crate::api::models::{
     OrderDetail, OrderPage, OrderStatus, OrderSummary, PageInfo, PaymentView, ReceiverView,
 };
 use crate::catalogue::offset;
+use crate::prepared;
 use crate::read_error::ReadError;
 
 impl Own {
@@ -31,14 +32,14 @@ impl Own {
         let rows = if total <= skipped {
             Vec::new()
         } else if status == Some(OrderStatus::Expired.as_str()) {
-            let list = client.prepare_cached(include_str!("orders_expired.sql")).await?;
-            client.query(&list, &[&user, &limit, &skipped, &now]).await?
+            let list = include_str!("orders_expired.sql");
+            prepared::query(&client, list, &[&user, &limit, &skipped, &now]).await?
         } else if let Some(status) = status {
-            let list = client.prepare_cached(include_str!("orders_by_status.sql")).await?;
-            client.query(&list, &[&user, &limit, &skipped, &status, &now]).await?
+            let list = include_str!("orders_by_status.sql");
+            prepared::query(&client, list, &[&user, &limit, &skipped, &status, &now]).await?
         } else {
-            let list = client.prepare_cached(include_str!("orders.sql")).await?;
-            client.query(&list, &[&user, &limit, &skipped, &now]).await?
+            let list = include_str!("orders.sql");
+            prepared::query(&client, list, &[&user, &limit, &skipped, &now]).await?
         };
         Ok(OrderPage {
             orders: rows.iter().map(summary).collect::<Result<_, _>>()?,
@@ -94,8 +95,9 @@ impl Own {
 
     async fn order_row(&self, user_id: UserId, order_id: Uuid) -> Result<Option<Row>, ReadError> {
         let client = self.pool.get().await?;
-        let statement = client.prepare_cached(include_str!("order.sql")).await?;
-        Ok(client.query_opt(&statement, &[&order_id, &user_id.uuid(), &self.clock.now()]).await?)
+        let (owner, now) = (user_id.uuid(), self.clock.now());
+        let text = include_str!("order.sql");
+        Ok(prepared::query_opt(&client, text, &[&order_id, &owner, &now]).await?)
     }
 
     /// The receiver in clear, or `None` once the owner's key was destroyed.

@@ -13,6 +13,7 @@ mod expiry;
 mod faults;
 mod issued_keys;
 mod keys;
+mod lagging;
 mod leases;
 mod merchants;
 mod moving;
