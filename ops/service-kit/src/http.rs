@@ -4,7 +4,9 @@
 //! problem+json for whatever goes wrong: a panic, an unknown route, a body that cannot be read.
 //! [`serve`] runs it and drains it. [`ops_routes`] tell an operator how the process is doing.
 
+pub mod access;
 mod errors;
+mod listening;
 mod ops;
 mod serve;
 mod standard;

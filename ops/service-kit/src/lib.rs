@@ -7,15 +7,18 @@
 mod allocator;
 pub mod batch;
 pub mod build;
+pub mod causes;
 pub mod clock;
 pub mod clock_source;
 pub mod config;
 pub mod digest;
+pub mod fault;
 pub mod http;
 pub mod pools;
 pub mod problem;
 pub mod request_id;
 pub mod return_url;
+pub mod security;
 pub mod shutdown;
 pub mod skew;
 pub mod telemetry;

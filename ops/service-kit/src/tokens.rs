@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::{ConfigError, Secret};
+use crate::http::access;
 use crate::problem::Problem;
 
 /// How long an access token is good for: it is verified without a look-up, so this is also how long
@@ -249,7 +250,9 @@ impl AuthenticatedCaller {
             return Err(Problem::internal_unexplained());
         };
         let now = request.data::<SharedClock>().map_or_else(|| SystemClock.now(), |it| it.now());
-        Ok(Self(tokens.verify(token, now)?))
+        let caller = tokens.verify(token, now)?;
+        access::note_caller(&caller);
+        Ok(Self(caller))
     }
 }
 

@@ -5,17 +5,13 @@ use std::time::Duration;
 
 use poem::listener::TcpAcceptor;
 use poem::{EndpointExt, IntoEndpoint, Server};
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::clock::{Clock, SystemClock};
+use super::listening;
 use crate::shutdown::Shutdown;
-use crate::telemetry;
 
 /// Longest wait for requests under way after the end was asked for. Longer than any deadline of a
 /// request; after it connections are cut.
 pub const DRAIN_WAIT_MAX: Duration = Duration::from_secs(20);
-/// Pause between two tidyings of the metrics: every sample of a histogram is kept until then.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A bound TCP socket, from the standard library or from tokio.
 #[derive(Debug)]
@@ -63,7 +59,9 @@ where
     A::Endpoint: 'static,
 {
     let failed = |source| ServeError { name, source };
-    let acceptor = match listener.into() {
+    let listener: Listener = listener.into();
+    listening::log(name, &listener);
+    let acceptor = match listener {
         Listener::Tokio(listener) => TcpAcceptor::from_tokio(listener),
         Listener::Std(listener) => {
             listener.set_nonblocking(true).map_err(failed)?;
@@ -71,19 +69,10 @@ where
         }
     }
     .map_err(failed)?;
-    let _upkeep = AbortOnDropHandle::new(tokio::spawn(keep_metrics_small()));
     let end = async move { shutdown.requested().await };
     Server::new_with_acceptor(acceptor)
         .name(name)
         .run_with_graceful_shutdown(app.into_endpoint().boxed(), end, Some(DRAIN_WAIT_MAX))
         .await
         .map_err(failed)
-}
-
-/// Without it a process that nobody scrapes would keep every sample it ever took.
-async fn keep_metrics_small() {
-    loop {
-        SystemClock.sleep(UPKEEP_INTERVAL).await;
-        telemetry::metrics().run_upkeep();
-    }
 }

@@ -1,6 +1,7 @@
 //! The service kit over real sockets, a real PostgreSQL and a real Redis.
 
 #[cfg(test)]
+mod access;
 mod http;
 #[cfg(test)]
 mod openapi;
