@@ -1,16 +1,18 @@
 //! What the projector and its commands can be told, and by which variable.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use service_kit::config::{ConfigError, Secret, Settings};
 use service_kit::pools::{PoolError, PoolSettings, postgres_tuned};
-use service_kit::telemetry::LogFormat;
+use service_kit::telemetry::{LogFilter, LogFormat};
 
 /// Events of one batch when nothing else is asked for. A batch of this size takes about 50 ms;
 /// smaller ones follow when it takes longer.
 const BATCH_EVENTS_DEFAULT: u32 = 500;
+/// Where operators are answered when nothing else is asked for.
+const OPS_PORT_DEFAULT: u16 = 9082;
 /// Database connections when nothing else is asked for: two for each of six projections, one for
 /// the watcher of the log, one to spare.
 const CONNECTIONS_DEFAULT: usize = 14;
@@ -30,7 +32,8 @@ pub struct ProjectorConfig {
     pub database_url: Secret,
     /// `REDIS_URL`: where the keys of changed rows are told to caches; nobody is told when unset.
     pub redis_url: Option<Secret>,
-    /// `PROJECTOR_OPS_LISTEN`: where operators are answered; nowhere when unset.
+    /// `PROJECTOR_OPS_LISTEN`: health, metrics, version; `127.0.0.1:9082` when unset. `None` for a
+    /// process that answers for the projector elsewhere.
     pub ops_listen: Option<SocketAddr>,
     /// `PROJECTOR_BATCH_EVENTS_MAX`: events folded per transaction, 1 to 20,000; 500 when unset.
     pub batch_events_max: u32,
@@ -38,6 +41,8 @@ pub struct ProjectorConfig {
     pub database_connections_max: usize,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `LOG_FILTER`: levels that replace the defaults, as in `info,projections=debug`; `info` when unset.
+    pub log_filter: LogFilter,
 }
 
 impl ProjectorConfig {
@@ -47,15 +52,11 @@ impl ProjectorConfig {
     /// Names the first variable that is missing or cannot be used, without its value.
     pub fn load(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let settings = Settings::new(lookup);
-        let ops_listen = settings.optional("PROJECTOR_OPS_LISTEN").map(|text| {
-            text.trim().parse().map_err(|_never_repeated| {
-                ConfigError::invalid("PROJECTOR_OPS_LISTEN", "expected an address and a port")
-            })
-        });
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, OPS_PORT_DEFAULT));
         Ok(Self {
             database_url: settings.secret("DATABASE_URL")?,
             redis_url: settings.optional_secret("REDIS_URL"),
-            ops_listen: ops_listen.transpose()?,
+            ops_listen: Some(settings.parsed("PROJECTOR_OPS_LISTEN", local)?),
             batch_events_max: settings.number(
                 "PROJECTOR_BATCH_EVENTS_MAX",
                 BATCH_EVENTS_DEFAULT,
@@ -67,6 +68,7 @@ impl ProjectorConfig {
                 3..=100,
             )?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            log_filter: settings.parsed("LOG_FILTER", LogFilter::default())?,
         })
     }
 
@@ -105,7 +107,8 @@ mod tests {
         let config = ProjectorConfig::load(|name| (name == "DATABASE_URL").then(|| url.to_owned()));
         let config = config.unwrap();
         assert_eq!(config.batch_events_max, BATCH_EVENTS_DEFAULT);
-        assert!(config.ops_listen.is_none() && config.redis_url.is_none());
+        assert_eq!(config.ops_listen, Some("127.0.0.1:9082".parse().unwrap()));
+        assert!(config.redis_url.is_none());
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 

@@ -6,7 +6,6 @@ use clap::Parser;
 use projections::ProjectorConfig;
 use projections::cli::Cli;
 use service_kit::config::environment;
-use service_kit::telemetry::LogFormat;
 use service_kit::{shutdown, telemetry};
 
 #[tokio::main]
@@ -15,16 +14,16 @@ async fn main() -> ExitCode {
     let config = match ProjectorConfig::load(environment()) {
         Ok(config) => config,
         Err(error) => {
-            telemetry::init("projector", LogFormat::Text);
+            telemetry::init_tool("projector");
             tracing::error!(%error, "the configuration cannot be used");
             return ExitCode::FAILURE;
         }
     };
     // Answers go to standard output, where logs would break them up: a command logs warnings only.
     if cli.is_service() {
-        telemetry::init("projector", config.log_format);
+        telemetry::init_filtered("projector", config.log_format, &config.log_filter);
     } else {
-        telemetry::init_filtered("projector", LogFormat::Text, "warn");
+        telemetry::init_tool("projector");
     }
     let shutdown = match shutdown::on_signals() {
         Ok(shutdown) => shutdown,

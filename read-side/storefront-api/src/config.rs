@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings};
-use service_kit::telemetry::LogFormat;
+use service_kit::telemetry::{LogFilter, LogFormat};
 
 /// Database connections when nothing else is asked for. A page is one short statement, so eight
 /// connections answer thousands of pages a second; the database serves other processes too.
@@ -33,6 +33,8 @@ pub struct StorefrontConfig {
     pub cache: Switch,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `LOG_FILTER`: levels that replace the defaults, as in `info,projections=debug`; `info` when unset.
+    pub log_filter: LogFilter,
     /// `CLOCK_FILE`, with `CLOCK_SETTABLE=1`: a file of seconds by which the clock is moved. Development
     /// only; the machine's clock when unset.
     pub clock: ClockSource,
@@ -60,6 +62,7 @@ impl StorefrontConfig {
             )?,
             cache: settings.parsed("STOREFRONT_CACHE", Switch::On)?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            log_filter: settings.parsed("LOG_FILTER", LogFilter::default())?,
             clock: ClockSource::load(&settings)?,
         })
     }

@@ -16,7 +16,7 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    telemetry::init("storefront-api", config.log_format);
+    telemetry::init_filtered("storefront-api", config.log_format, &config.log_filter);
     let shutdown = match shutdown::on_signals() {
         Ok(shutdown) => shutdown,
         Err(error) => {

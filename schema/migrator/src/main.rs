@@ -6,6 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use service_kit::causes::with_causes;
 use service_kit::config::{Settings, environment};
 
 #[derive(Debug, Parser)]
@@ -29,17 +30,11 @@ enum Order {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    service_kit::telemetry::init("migrator", service_kit::telemetry::LogFormat::Text);
+    service_kit::telemetry::init_tool("migrator");
     match run(Arguments::parse().order).await {
         Ok(code) => code,
         Err(error) => {
-            let mut cause: Option<&dyn std::error::Error> = Some(error.as_ref());
-            let mut line = "failed to".to_owned();
-            while let Some(current) = cause {
-                line = format!("{line}: {current}");
-                cause = current.source();
-            }
-            tracing::error!("{line}");
+            tracing::error!("failed to: {}", with_causes(&*error));
             ExitCode::FAILURE
         }
     }

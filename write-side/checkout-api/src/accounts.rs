@@ -23,6 +23,7 @@ use service_kit::clock::SharedClock;
 use service_kit::config::Secret;
 use service_kit::digest::Pepper;
 use service_kit::problem::Problem;
+use service_kit::security::{self, Who};
 use service_kit::tokens::{AccessTokens, Role};
 use service_kit::vault::{Vault, VaultError};
 use uuid::Uuid;
@@ -80,7 +81,10 @@ impl Accounts {
         person: NewUser,
         address: Option<IpAddr>,
     ) -> Result<SignedUp, Problem> {
-        self.throttle.check_address(address).map_err(|refused| throttled(&refused))?;
+        self.throttle.check_address(address).map_err(|refused| {
+            security::log("sign_up", "throttled", Who::Unknown);
+            throttled(&refused)
+        })?;
         let digest = self.email_digest(&person.email);
         // Asked before the costly part; the claim at the append is what decides.
         if self.holder_of(&digest).await.map_err(|error| problems::of_store(&error))?.is_some() {
@@ -101,6 +105,7 @@ impl Accounts {
         match self.users.dispatch(user_id.uuid(), command, context).await {
             Ok(recorded) => {
                 metrics::sign_up();
+                security::log("sign_up", "done", Who::User(user_id));
                 Ok(SignedUp { user_id, position: recorded.position })
             }
             Err(error) => {
@@ -120,20 +125,28 @@ impl Accounts {
         password: Secret,
         address: Option<IpAddr>,
     ) -> Result<LoggedIn, Problem> {
-        self.throttle.check_address(address).map_err(|refused| throttled(&refused))?;
+        self.throttle.check_address(address).map_err(|refused| {
+            security::log("login", "throttled", Who::Unknown);
+            throttled(&refused)
+        })?;
         // What is no address has no account; it goes the same way all the same.
         let digest = match Email::parse(email) {
             Ok(email) => self.email_digest(&email),
             Err(_) => self.pepper.digest("no-email", email),
         };
-        self.throttle.check_account(&digest).map_err(|refused| throttled(&refused))?;
+        self.throttle.check_account(&digest).map_err(|refused| {
+            security::log("login", "throttled", Who::Digest(&digest));
+            throttled(&refused)
+        })?;
         let holder = self.holder_of(&digest).await.map_err(|error| problems::of_store(&error))?;
+        let who = holder.map_or(Who::Digest(&digest), Who::User);
         let user_id = holder.unwrap_or(UserId::new(Uuid::nil()));
         let failed = |error| problems::of_credentials(&error);
         let credential = self.credentials.of(user_id).await.map_err(failed)?;
         let now = self.clock.now();
         if let Some(pause) = credential.as_ref().and_then(|it| it.pause_at(now)) {
             metrics::login("throttled");
+            security::log("login", "locked", who);
             return Err(Problem::too_many("auth.locked", "too many wrong passwords", pause));
         }
         let stored = credential.as_ref().and_then(|it| it.password_hash.clone());
@@ -143,6 +156,7 @@ impl Accounts {
             // For an account that isn't there the same statement changes no row.
             self.credentials.record_failure(user_id, now).await.map_err(failed)?;
             metrics::login("wrong");
+            security::log("login", "wrong", who);
             return Err(wrong_credentials());
         };
         if credential.has_failures {
@@ -153,6 +167,9 @@ impl Accounts {
             .issue(user_id, credential.role, now)
             .map_err(|error| Problem::internal(&error))?;
         metrics::login("right");
+        if credential.role == Role::Admin {
+            security::log("administrator_login", "done", who);
+        }
         Ok(LoggedIn { user_id, access_token: token.token, expires_at: token.expires_at })
     }
 

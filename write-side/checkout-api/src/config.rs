@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings};
-use service_kit::telemetry::LogFormat;
+use service_kit::telemetry::{LogFilter, LogFormat};
 use url::Url;
 
 use crate::accounts::Allowance;
@@ -74,6 +74,8 @@ pub struct CheckoutConfig {
     pub feed_watcher: FeedWatcher,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `LOG_FILTER`: levels that replace the defaults, as in `info,projections=debug`; `info` when unset.
+    pub log_filter: LogFilter,
     /// `CLOCK_FILE`, with `CLOCK_SETTABLE=1`: a file of seconds by which the clock is moved. Development
     /// only; the machine's clock when unset.
     pub clock: ClockSource,
@@ -155,6 +157,7 @@ impl CheckoutConfig {
             )?),
             feed_watcher: settings.parsed("FEED_WATCHER", FeedWatcher::Follow)?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
+            log_filter: settings.parsed("LOG_FILTER", LogFilter::default())?,
             clock: ClockSource::load(&settings)?,
         })
     }

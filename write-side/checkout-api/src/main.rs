@@ -2,6 +2,7 @@
 //! [`checkout_api::run`].
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use checkout_api::import::{ImportArgs, run_command};
@@ -32,8 +33,11 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match act(cli.command.unwrap_or(Command::Serve)).await {
+    let command = Cli::parse().command.unwrap_or(Command::Serve);
+    if !matches!(command, Command::Serve) {
+        telemetry::init_tool("checkout-api");
+    }
+    match act(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             telemetry::init("checkout-api", telemetry::LogFormat::Json);
@@ -52,9 +56,9 @@ async fn act(command: Command) -> Result<(), Box<dyn Error>> {
         Command::CreateAdmin => {
             match checkout_api::create_admin(&configured()?, new_admin()?).await? {
                 AdminCreated::Now(user_id) => {
-                    tracing::info!(user.id = %user_id, "the administrator was made");
+                    writeln!(io::stdout(), "made the administrator {user_id}")?;
                 }
-                AdminCreated::Before => tracing::info!("the administrator was there already"),
+                AdminCreated::Before => writeln!(io::stdout(), "the administrator is there")?,
             }
         }
         Command::ImportCatalogue(args) => import_catalogue(&args).await?,
@@ -64,7 +68,7 @@ async fn act(command: Command) -> Result<(), Box<dyn Error>> {
 
 fn configured() -> Result<CheckoutConfig, Box<dyn Error>> {
     let config = CheckoutConfig::load(environment())?;
-    telemetry::init("checkout-api", config.log_format);
+    telemetry::init_filtered("checkout-api", config.log_format, &config.log_filter);
     Ok(config)
 }
 

@@ -34,7 +34,7 @@ MASTER_KEY, DIGEST_PEPPER; optional: KAKAOPAY_CID_ONE_TIME[_SECRET], KAKAOPAY_CI
 WORKER_OPS_LISTEN, WORKER_DATABASE_CONNECTIONS, KAKAOPAY_CONNECT_TIMEOUT_MS, KAKAOPAY_CALL_TIMEOUT_MS,
 KAKAOPAY_{CHECKOUT,CHARGE,LOOK_UP}_CALLS_{MAX,PER_SECOND,BURST}, RELAY_ROWS_MAX, RELAY_BACKGROUND_ROWS_MAX,
 RELAY_POLL_MS,
-RELAY_LEASE_MS, LOG_FORMAT.
+RELAY_LEASE_MS, LOG_FORMAT, LOG_FILTER.
 KAKAOPAY_*_CALLS_PER_SECOND (4000, 20, 100) hold for this process: with several workers, each gets a part.
 `outbox`, `parked`, `differences`, `unresolved`, `refunds` and `missing-keys` need DATABASE_URL alone.";
 
@@ -163,7 +163,11 @@ enum OutboxCommand {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Cli::parse().command.unwrap_or(Command::Run) {
+    let command = Cli::parse().command.unwrap_or(Command::Run);
+    if !matches!(command, Command::Run) {
+        telemetry::init_tool("worker");
+    }
+    let outcome = match command {
         Command::Run => return run().await,
         Command::Outbox { command, json } => outbox(command, json).await.map(|()| true),
         Command::Parked { command } => parked(command).await.map(|()| true),
@@ -182,7 +186,6 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            telemetry::init("worker", LogFormat::Text);
             tracing::error!(error = &*error as &dyn std::error::Error, "nothing was done");
             ExitCode::FAILURE
         }
@@ -198,7 +201,7 @@ async fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    telemetry::init("worker", config.log_format);
+    telemetry::init_filtered("worker", config.log_format, &config.log_filter);
     #[cfg(feature = "failpoints")]
     if let Some(script) = environment()("FAILPOINTS")
         && let Err(error) = processes::failpoints::configure(&script)

@@ -50,6 +50,7 @@ impl Settings {
             ("STOREFRONT_LISTEN", listen(ports.storefront)),
             ("STOREFRONT_OPS_LISTEN", listen(ports.storefront_ops)),
             ("WORKER_OPS_LISTEN", listen(ports.worker_ops)),
+            ("PROJECTOR_OPS_LISTEN", listen(0)),
             // One watcher a process is enough, and the command API is the one that waits for it.
             ("FEED_WATCHER", "own".to_owned()),
             ("KAKAOPAY_SECRET_KEY", secrets.kakaopay_secret_key.clone()),

@@ -10,3 +10,4 @@ mod freshness;
 mod openapi;
 mod orders;
 mod projected;
+mod signals;

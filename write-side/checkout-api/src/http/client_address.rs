@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use poem::{FromRequest, Request, RequestBody};
+use service_kit::http::access;
 
 /// Whose word about the client's address is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +21,14 @@ pub(crate) struct ClientAddress(pub(crate) Option<IpAddr>);
 impl<'a> FromRequest<'a> for ClientAddress {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
         let peer = || request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
-        Ok(Self(match request.data::<ForwardedBy>() {
+        let address = match request.data::<ForwardedBy>() {
             Some(ForwardedBy::Proxy) => forwarded(request).or_else(peer),
             Some(ForwardedBy::Nobody) | None => peer(),
-        }))
+        };
+        if let Some(address) = address {
+            access::note_client_address(address);
+        }
+        Ok(Self(address))
     }
 }
 

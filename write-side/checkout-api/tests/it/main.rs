@@ -11,4 +11,6 @@ mod orders;
 mod payments;
 mod policy;
 mod returns;
+mod security_log;
+mod signals;
 mod support;
