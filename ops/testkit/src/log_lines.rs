@@ -1,28 +1,51 @@
 //! The log lines of a test, as JSON.
+//!
+//! One subscriber serves the whole process and sorts lines by thread. A subscriber per thread would
+//! miss lines while other tests run: which lines anyone wants is remembered for the process.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use serde_json::Value;
-use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
+
+thread_local! {
+    static CAPTURING: RefCell<Option<LogLines>> = const { RefCell::new(None) };
+}
 
 /// Lines that the thread of a test writes, and with it the tasks of its runtime if that has no other
 /// thread.
 #[derive(Clone, Default, Debug)]
 pub struct LogLines(Arc<Mutex<Vec<u8>>>);
 
+/// Ends the capture when it is dropped.
+#[derive(Debug)]
+pub struct Capturing(());
+
+impl Drop for Capturing {
+    fn drop(&mut self) {
+        CAPTURING.with_borrow_mut(|capturing| *capturing = None);
+    }
+}
+
 impl LogLines {
     /// Captures lines until the guard is dropped.
-    pub fn capture() -> (Self, DefaultGuard) {
+    pub fn capture() -> (Self, Capturing) {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            let subscriber = tracing_subscriber::fmt()
+                .json()
+                .flatten_event(true)
+                .with_span_list(true)
+                .with_writer(ToCapturing)
+                .finish();
+            tracing::subscriber::set_global_default(subscriber)
+                .unwrap_or_else(|error| panic!("capture log lines: {error}"));
+        });
         let lines = Self::default();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_span_list(true)
-            .with_writer(lines.clone())
-            .finish();
-        (lines, tracing::subscriber::set_default(subscriber))
+        CAPTURING.with_borrow_mut(|capturing| *capturing = Some(lines.clone()));
+        (lines, Capturing(()))
     }
 
     /// All lines as they were written.
@@ -49,10 +72,13 @@ impl io::Write for LogLines {
     }
 }
 
-impl<'a> MakeWriter<'a> for LogLines {
-    type Writer = Self;
+/// Writes to what the thread captures; elsewhere into nothing.
+struct ToCapturing;
 
-    fn make_writer(&'a self) -> Self {
-        self.clone()
+impl MakeWriter<'_> for ToCapturing {
+    type Writer = LogLines;
+
+    fn make_writer(&self) -> LogLines {
+        CAPTURING.with_borrow(Clone::clone).unwrap_or_default()
     }
 }
