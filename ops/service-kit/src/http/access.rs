@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use contracts::ids::UserId;
+use tokio::task::futures::TaskLocalFuture;
 
 use crate::tokens::{Caller, Role};
 
@@ -30,8 +31,9 @@ impl Known {
 }
 
 /// Runs `work` for the request that `known` is about.
-pub(super) async fn scope<F: Future>(known: Arc<Known>, work: F) -> F::Output {
-    KNOWN.scope(known, work).await
+pub(super) fn scope<F: Future>(known: Arc<Known>, work: F) -> TaskLocalFuture<Arc<Known>, F> {
+    // No `async`, which would hold `work` twice: every request passes here.
+    KNOWN.scope(known, work)
 }
 
 /// Notes whose token the request carried.
