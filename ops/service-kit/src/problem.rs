@@ -94,7 +94,7 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(rename = "request_id", skip_serializing_if_is_none)]
     pub request_id: Option<String>,
-    /// What is wrong with single fields; often nothing.
+    /// What is wrong with single fields.
     pub errors: Vec<FieldProblem>,
 }
 
