@@ -1,5 +1,6 @@
 # Sourced by ops/run and ops/test: what a machine needs before either can start.
-# Needs cargo and a C compiler to be there and says so; installs PostgreSQL and Redis when it can.
+# Needs cargo and a C compiler to be there and says so; installs PostgreSQL and Redis, and fetches
+# promtool for tests, when it can.
 
 # A step of this file failed: say what to do, in one line, and stop.
 prerequisite_missing() {
@@ -50,4 +51,26 @@ need_services() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null \
         || prerequisite_missing "apt-get install ${missing[*]} failed"
+}
+
+# promtool, with which tests check the metrics. Taken out of the distribution's package without
+# installing it, because the package would start a Prometheus of its own.
+need_promtool() {
+    command -v promtool > /dev/null && return 0
+    local tools=${XDG_CACHE_HOME:-$HOME/.cache}/pillivery/tools
+    PATH="$tools:$PATH"
+    export PATH
+    [ -x "$tools/promtool" ] && return 0
+    command -v apt-get > /dev/null && command -v dpkg-deb > /dev/null \
+        || prerequisite_missing "please install promtool (it comes with Prometheus), then run this again"
+    printf 'pillivery: fetching promtool\n' >&2
+    local folder
+    folder=$(mktemp -d)
+    # Lists of packages may be missing or old; without root they are taken as they are.
+    [ "$(id -u)" -ne 0 ] || apt-get update -qq > /dev/null || true
+    (cd "$folder" && apt-get download -qq prometheus > /dev/null 2>&1 && dpkg-deb -x prometheus_*.deb .) \
+        || prerequisite_missing "promtool could not be fetched: install it (it comes with Prometheus)"
+    mkdir -p "$tools"
+    mv "$folder/usr/bin/promtool" "$tools/promtool"
+    rm -rf "$folder"
 }

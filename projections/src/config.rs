@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
 use service_kit::pools::{PoolError, PoolSettings, postgres_tuned};
-use service_kit::telemetry::LogFormat;
+use service_kit::telemetry::{LogFilter, LogFormat};
 
 /// Events of one batch when nothing else is asked for. A batch of this size takes about 50 ms;
 /// smaller ones follow when it takes longer.
@@ -29,9 +29,10 @@ pub const VARIABLES: Table = &[
     shared::DATABASE_PLAINTEXT,
     shared::REDIS_URL,
     shared::REDIS_PLAINTEXT,
-    Variable::optional(
+    Variable::with(
         "PROJECTOR_OPS_LISTEN",
         Shape::Address,
+        "127.0.0.1:9082",
         "Health, metrics and version while it runs.",
     ),
     Variable::number(
@@ -47,6 +48,7 @@ pub const VARIABLES: Table = &[
         "Most database connections at once.",
     ),
     shared::LOG_FORMAT,
+    shared::LOG_FILTER,
 ];
 
 /// Everything `projector` reads from its environment, and nothing else.
@@ -59,7 +61,8 @@ pub struct ProjectorConfig {
     pub may_own_database: bool,
     /// `REDIS_URL`: where the keys of changed rows are told to caches; nobody is told when unset.
     pub redis_url: Option<Secret>,
-    /// `PROJECTOR_OPS_LISTEN`: where operators are answered; nowhere when unset.
+    /// `PROJECTOR_OPS_LISTEN`: health, metrics, version; `127.0.0.1:9082` when unset. `None` for a
+    /// process that answers for the projector elsewhere.
     pub ops_listen: Option<SocketAddr>,
     /// `PROJECTOR_BATCH_EVENTS_MAX`: events folded per transaction, 1 to 20,000; 500 when unset.
     pub batch_events_max: u32,
@@ -67,6 +70,8 @@ pub struct ProjectorConfig {
     pub database_connections_max: usize,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `LOG_FILTER`: levels that replace the defaults, as in `info,projections=debug`; `info` when unset.
+    pub log_filter: LogFilter,
 }
 
 impl ProjectorConfig {
@@ -80,10 +85,11 @@ impl ProjectorConfig {
             database_url: settings.database_url("DATABASE_URL")?,
             may_own_database: false,
             redis_url: settings.optional_secret("REDIS_URL"),
-            ops_listen: settings.optional_value("PROJECTOR_OPS_LISTEN")?,
+            ops_listen: Some(settings.value("PROJECTOR_OPS_LISTEN")?),
             batch_events_max: settings.value("PROJECTOR_BATCH_EVENTS_MAX")?,
             database_connections_max: settings.value("PROJECTOR_DATABASE_CONNECTIONS")?,
             log_format: settings.value("LOG_FORMAT")?,
+            log_filter: settings.optional_value("LOG_FILTER")?.unwrap_or_default(),
         })
     }
 
@@ -122,7 +128,8 @@ mod tests {
         let config = ProjectorConfig::load(|name| (name == "DATABASE_URL").then(|| url.to_owned()));
         let config = config.unwrap();
         assert_eq!(u64::from(config.batch_events_max), BATCH_EVENTS_DEFAULT);
-        assert!(config.ops_listen.is_none() && config.redis_url.is_none());
+        assert_eq!(config.ops_listen, Some("127.0.0.1:9082".parse().unwrap()));
+        assert!(config.redis_url.is_none());
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use projections::cli::Cli;
 use projections::{ProjectorConfig, VARIABLES};
 use service_kit::cli::Program;
-use service_kit::telemetry::LogFormat;
 use service_kit::{shutdown, telemetry};
 
 const PROGRAM: Program = Program {
@@ -27,9 +26,9 @@ async fn run() -> Result<ExitCode, ExitCode> {
     let is_service = cli.is_service();
     // Answers go to standard output, where logs would break them up: a command logs warnings only.
     if is_service {
-        telemetry::init(PROGRAM.name, config.log_format);
+        telemetry::init_filtered(PROGRAM.name, config.log_format, &config.log_filter);
     } else {
-        telemetry::init_filtered(PROGRAM.name, LogFormat::Text, "warn");
+        telemetry::init_tool(PROGRAM.name);
     }
     let shutdown = shutdown::on_signals().map_err(|error| PROGRAM.failed(&error))?;
     let done = cli.execute(config, shutdown, &mut std::io::stdout()).await;

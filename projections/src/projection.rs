@@ -8,6 +8,7 @@ use contracts::events::{CartEvent, ItemEvent, OrderEvent};
 use contracts::{DecodeError, EventBody, RecordedEvent, decode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use service_kit::causes::with_causes;
 use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Row};
@@ -132,18 +133,6 @@ impl From<DecodeError> for Unreadable {
             }
         }
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Why a fold can't take an event: a sentence for operators, without personal data.

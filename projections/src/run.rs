@@ -4,6 +4,7 @@
 //! followed and one that was retired is left, without a restart.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use deadpool_postgres::Pool;
 use event_feed::{Watcher, WatcherOptions, read_model_lags, report_read_model_lags};
 use service_kit::clock::{SharedClock, SystemClock};
 use service_kit::database_role::{RoleError, refuse_owner};
+use service_kit::fault::Fault;
 use service_kit::http::{Health, ops_routes, serve};
 use service_kit::shutdown::{self, Shutdown, ShutdownTrigger};
 use service_kit::{pools, telemetry};
@@ -35,8 +37,14 @@ pub enum RunError {
     #[error(transparent)]
     Start(#[from] ProjectionError),
     /// The address for operators cannot be listened on.
-    #[error("listen for operators")]
-    Listen(#[source] std::io::Error),
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// The login could change the log.
     #[error(transparent)]
     Role(#[from] RoleError),
@@ -70,6 +78,15 @@ pub async fn run_with(
     tracing::info!(?config, "projector starts");
     let recorded = telemetry::metrics();
     metrics::describe();
+    event_feed::metrics::describe();
+    // Before anything is followed: without its address for operators the process does not run.
+    let ops = match config.ops_listen {
+        None => None,
+        Some(address) => {
+            let bound = TcpListener::bind(address).await;
+            Some(bound.map_err(|source| RunError::Listen { address, source })?)
+        }
+    };
     let pool = config.pool().map_err(ProjectionError::from)?;
     let redis = config.redis_url.as_ref().map(pools::redis).transpose();
     let redis = redis.map_err(ProjectionError::from)?;
@@ -92,10 +109,9 @@ pub async fn run_with(
     // The operators' listener ends last.
     let (followed, ops_end) = shutdown::pair();
     let answering = async {
-        let Some(address) = config.ops_listen else {
+        let Some(listener) = ops else {
             return Ok(());
         };
-        let listener = TcpListener::bind(address).await.map_err(RunError::Listen)?;
         let mut health = Health::new()
             .requires_postgres(pool.clone())
             .requires("read_models", move || are_moving(pool.clone()))
@@ -154,13 +170,21 @@ impl Drop for Followed {
 
 impl Following {
     async fn keep_up(mut self, shutdown: Shutdown) {
+        let fault = Fault::new();
         while !shutdown.is_requested() {
             match wanted(&self.shared.pool).await {
-                Ok(wanted) => self.adjust(wanted, &shutdown).await,
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the versions can't be looked up"
-                ),
+                Ok(wanted) => {
+                    if let Some(failures) = fault.ended() {
+                        tracing::info!(failures, "the versions can be looked up again");
+                    }
+                    self.adjust(wanted, &shutdown).await;
+                }
+                Err(error) => {
+                    if let Some(failures) = fault.occurred() {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, failures, "the versions can't be looked up");
+                    }
+                }
             }
             tokio::select! {
                 () = shutdown.requested() => {}

@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use contracts::Position;
 use deadpool_postgres::Pool;
 use event_feed::{Batch, FeedReader, Filter, SafePosition};
+use service_kit::causes::with_causes;
 use service_kit::clock::SharedClock;
 use service_kit::shutdown::Shutdown;
 
@@ -19,7 +20,6 @@ use crate::error::ProjectionError;
 use crate::hints::Hints;
 use crate::lease::{LEASE_FOR, Lease, RENEW_EVERY};
 use crate::metrics;
-use crate::projection::with_causes;
 use crate::working::{Incoming, Model};
 
 /// How long batches should take while the rows are fresh: no longer than a reader may lag behind.

@@ -14,6 +14,7 @@ use clap_complete::Shell;
 use serde::Serialize;
 
 use crate::build::VERSION_AND_COMMIT;
+use crate::causes::with_causes;
 use crate::config::{self, ConfigError, Tables, environment, environment_names};
 
 /// The answer is no: a difference, a pending migration, a failed check.
@@ -192,16 +193,6 @@ fn usage(error: &clap::Error) -> ExitCode {
 #[expect(clippy::print_stderr, reason = "the last word of a program goes to standard error")]
 fn complain(line: &str) {
     eprintln!("{line}");
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// A list as every command prints it with `--json`.

@@ -4,6 +4,7 @@
 //! problem+json for whatever goes wrong: a panic, an unknown route, a body that cannot be read.
 //! [`serve_with`] runs it within the limits of its listener and drains it. [`ops_routes`] tell an operator how the process is doing.
 
+pub mod access;
 mod client_address;
 mod connection;
 mod edge;

@@ -10,12 +10,15 @@ mod target;
 pub use target::{DatabaseTarget, DatabaseUrlError, database_target};
 pub(crate) use target::{in_plain_text, is_loopback};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Status, Timeouts, WeakPool,
+};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::{Client, Cmd, ConnectionAddr, FromRedisValue, Pipeline};
 use tokio::sync::OnceCell;
@@ -75,7 +78,7 @@ pub enum PoolError {
     #[error("make the database pool")]
     Build(#[source] deadpool_postgres::BuildError),
     /// The Redis URL cannot be read; the URL itself is not repeated.
-    #[error("read the redis URL")]
+    #[error("REDIS_URL: expected redis://host:port")]
     RedisUrl,
 }
 
@@ -116,7 +119,7 @@ pub fn postgres_tuned(
         .tcp_user_timeout(SILENCE_MAX);
     // `Fast` trusts a connection that is not known to be closed: one round trip less per use.
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    Pool::builder(Manager::from_config(config, tls, recycling))
+    let pool = Pool::builder(Manager::from_config(config, tls, recycling))
         .max_size(settings.size_max)
         .timeouts(Timeouts {
             wait: Some(settings.wait_max),
@@ -125,7 +128,36 @@ pub fn postgres_tuned(
         })
         .runtime(Runtime::Tokio1)
         .build()
-        .map_err(PoolError::Build)
+        .map_err(PoolError::Build)?;
+    known_pools().push((settings.application_name, pool.weak()));
+    Ok(pool)
+}
+
+/// Every pool that is in use, by name, for metrics. Weak, because a pool ends with its last user.
+static POOLS: Mutex<Vec<(&'static str, WeakPool)>> = Mutex::new(Vec::new());
+
+fn known_pools() -> MutexGuard<'static, Vec<(&'static str, WeakPool)>> {
+    POOLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the pools of this process stand, by name; pools of one name are added up.
+pub(crate) fn statuses() -> BTreeMap<&'static str, Status> {
+    let mut statuses: BTreeMap<&'static str, Status> = BTreeMap::new();
+    known_pools().retain(|&(name, ref pool)| {
+        let Some(pool) = pool.upgrade() else { return false };
+        let status = pool.status();
+        statuses
+            .entry(name)
+            .and_modify(|sum| {
+                sum.max_size += status.max_size;
+                sum.size += status.size;
+                sum.available += status.available;
+                sum.waiting += status.waiting;
+            })
+            .or_insert(status);
+        true
+    });
+    statuses
 }
 
 /// Why a Redis call has no answer.
@@ -245,6 +277,25 @@ mod tests {
 
         let error = redis(&Secret::from("nonsense://:hunter2@host")).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+
+    #[test]
+    fn a_wrong_url_is_named_by_its_variable() {
+        let wrong = Secret::from("foo");
+        let error = postgres(&wrong, &PoolSettings::named("test")).unwrap_err();
+        assert!(error.to_string().starts_with("DATABASE_URL: "), "{error}");
+        let error = redis(&wrong).unwrap_err();
+        assert!(error.to_string().starts_with("REDIS_URL: "), "{error}");
+    }
+
+    #[test]
+    fn pools_are_counted_until_their_last_user_is_gone() {
+        let url = Secret::from("postgres://nobody@127.0.0.1:1/nothing");
+        let settings = PoolSettings { size_max: 3, ..PoolSettings::named("counted") };
+        let pools = [&settings, &settings].map(|it| postgres(&url, it).unwrap());
+        assert_eq!(statuses()["counted"].max_size, 6);
+        drop(pools);
+        assert!(!statuses().contains_key("counted"));
     }
 
     #[test]

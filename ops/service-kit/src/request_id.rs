@@ -72,8 +72,9 @@ pub fn current() -> Option<RequestId> {
 }
 
 /// Runs `work` with `id` as [`current`]; for background work that continues a request.
-pub async fn scope<F: Future>(id: RequestId, work: F) -> F::Output {
-    CURRENT.scope(id, work).await
+pub fn scope<F: Future>(id: RequestId, work: F) -> impl Future<Output = F::Output> {
+    // No `async`, which would hold `work` twice: every request passes here.
+    CURRENT.scope(id, work)
 }
 
 #[cfg(test)]

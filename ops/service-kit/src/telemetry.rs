@@ -1,29 +1,40 @@
 //! Logs and metrics, set up once per process.
 //!
-//! Logs go to standard output, a line per event, as JSON in production and as text for people. Each
-//! JSON line carries the service and the fields of its spans, so a request's id is on all its lines.
-//! Redaction is by type: a field that must not be seen is a [`Secret`](crate::config::Secret) or
-//! sealed, whose `Debug` shows nothing.
+//! A service logs to standard output, a line per event, as JSON in production and as text for people;
+//! a tool logs to standard error, because its standard output is its answer. Each JSON line carries
+//! the service, the causes of its error and the fields of its spans, so a request's id is on all its
+//! lines. Redaction is by type: a field that must not be seen is a [`Secret`](crate::config::Secret)
+//! or sealed, whose `Debug` shows nothing.
 
-use std::fmt;
+mod filter;
+mod lines;
+mod numbers;
+
+use std::fs::File;
+use std::io;
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
-use tracing_subscriber::fmt::time::SystemTime;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is logged when nothing else is asked for: our own words and others' warnings.
-pub const FILTER_DEFAULT: &str = "info,hyper=warn,tokio_postgres=warn,poem=warn,refinery_core=warn";
+pub use self::filter::{InvalidLogFilter, LogFilter};
+pub use self::lines::LOG_LINES;
+use self::lines::{CountLines, ServiceJson};
+pub(crate) use self::numbers::sample;
 
 /// Upper bounds in seconds for every histogram whose name ends in `_seconds`: from a cache hit to a
 /// gateway that gave up.
 const SECONDS_BUCKETS: [f64; 14] =
     [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Pause between two tidyings of the metrics: every sample of a histogram is kept until then.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// The name of the thread that does it.
+const UPKEEP_THREAD: &str = "metrics-upkeep";
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,22 +58,41 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Starts logging with [`FILTER_DEFAULT`]. A second call in the same process changes nothing.
+/// Starts logging with the default filter. A second call in the same process changes nothing.
 pub fn init(service: &'static str, format: LogFormat) {
-    init_filtered(service, format, FILTER_DEFAULT);
+    init_filtered(service, format, &LogFilter::default());
 }
 
-/// Starts logging what `filter` lets through (`info,projections=debug`); a filter that cannot be
-/// read falls back to [`FILTER_DEFAULT`]. A second call in the same process changes nothing.
-pub fn init_filtered(service: &'static str, format: LogFormat, filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(FILTER_DEFAULT));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+/// Starts logging what `filter` lets through. A second call in the same process changes nothing.
+pub fn init_filtered(service: &'static str, format: LogFormat, filter: &LogFilter) {
+    start(service, format, filter, io::stdout);
+}
+
+/// Starts logging for a tool: warnings, as text, to standard error.
+pub fn init_tool(service: &'static str) {
+    start(service, LogFormat::Text, &LogFilter::warnings(), io::stderr);
+}
+
+/// Starts logging into `file` what `filter` lets through.
+pub fn init_file(service: &'static str, format: LogFormat, filter: &LogFilter, file: File) {
+    start(service, format, filter, Mutex::new(file));
+}
+
+fn start<W>(service: &'static str, format: LogFormat, filter: &LogFilter, out: W)
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    // Lines are counted from the first one on.
+    drop(metrics());
+    let lines = tracing_subscriber::registry().with(filter.targets()).with(CountLines);
+    let layer = fmt::layer().with_writer(out);
     // Somebody else's subscriber (another service in this process, a test) is as good as ours.
     drop(match format {
         LogFormat::Json => {
-            lines.fmt_fields(JsonFields::new()).event_format(ServiceJson::new(service)).try_init()
+            let layer = layer.fmt_fields(JsonFields::new());
+            lines.with(layer.event_format(ServiceJson::new(service))).try_init()
         }
-        LogFormat::Text => lines.with_ansi(false).try_init(),
+        LogFormat::Text => lines.with(layer.with_ansi(false)).try_init(),
     });
 }
 
@@ -80,52 +110,32 @@ pub fn metrics() -> PrometheusHandle {
             let handle = recorder.handle();
             // A recorder that stands already (a test's) stays; ours then renders nothing.
             drop(metrics::set_global_recorder(recorder));
+            lines::describe();
+            numbers::describe();
+            keep_small(handle.clone());
             handle
         })
         .clone()
 }
 
-/// JSON lines that begin with the service's name.
-struct ServiceJson {
-    service: &'static str,
-    json: Format<Json, SystemTime>,
-}
-
-impl ServiceJson {
-    fn new(service: &'static str) -> Self {
-        let json = Format::default().json().flatten_event(true).with_span_list(true);
-        Self { service, json: json.with_current_span(false) }
-    }
-}
-
-impl<S, N> FormatEvent<S, N> for ServiceJson
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-    N: for<'writer> FormatFields<'writer> + 'static,
-{
-    fn format_event(
-        &self,
-        ctx: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut line = String::new();
-        self.json.format_event(ctx, Writer::new(&mut line), event)?;
-        // The service is a constant of ours, so it needs no escaping.
-        match line.strip_prefix('{') {
-            Some(rest) => write!(writer, r#"{{"service":"{}",{rest}"#, self.service),
-            None => writer.write_str(&line),
+/// Without it a process that is not scraped, or has no address to be scraped at, would keep every
+/// sample it ever took. A thread, because a recorder needs no async runtime. Where none can be
+/// started, a scrape does the same.
+fn keep_small(handle: PrometheusHandle) {
+    let upkeep = move || {
+        loop {
+            std::thread::park_timeout(UPKEEP_INTERVAL);
+            handle.run_upkeep();
         }
-    }
+    };
+    drop(std::thread::Builder::new().name(UPKEEP_THREAD.to_owned()).spawn(upkeep));
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
-    use serde_json::Value;
-    use tracing_subscriber::fmt::MakeWriter;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::config::Secret;
@@ -182,6 +192,55 @@ mod tests {
         let secret = Secret::from("hunter2");
         let (text, _) = logged(|| tracing::info!(?secret, "connecting"));
         assert!(!text.contains("hunter2") && text.contains("***"), "{text}");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("listen on 127.0.0.1:80")]
+    struct Listen(#[source] io::Error);
+
+    #[test]
+    fn a_line_carries_the_causes_of_its_error() {
+        let error = Listen(io::Error::from(io::ErrorKind::AddrInUse));
+        let error: &(dyn std::error::Error + 'static) = &error;
+        let (_, line) = logged(|| tracing::error!(error, "checkout-api ended"));
+        assert_eq!(line["error"], "listen on 127.0.0.1:80");
+        assert_eq!(line["error.sources"], json!(["address in use"]));
+        let (text, _) = logged(|| tracing::info!("no error"));
+        assert!(!text.contains("sources"), "{text}");
+    }
+
+    #[test]
+    fn lines_are_counted_by_level_as_the_filter_lets_them_through() {
+        drop(metrics());
+        let filter: LogFilter = "warn".parse().unwrap();
+        let subscriber = tracing_subscriber::registry().with(filter.targets()).with(CountLines);
+        let counted = |level| {
+            let name = format!("{LOG_LINES}{{level=\"{level}\"}} ");
+            let shown = metrics().render();
+            shown.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok())
+        };
+        let before = counted("warn").unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!("counted");
+            tracing::trace!("filtered out");
+        });
+        assert!(before < counted("warn").unwrap());
+        assert_eq!(counted("trace"), None);
+    }
+
+    #[test]
+    fn the_numbers_of_the_process_are_there_and_samples_are_tidied_up() {
+        drop(metrics());
+        sample();
+        let shown = metrics().render();
+        for name in [numbers::BUILD_INFO, numbers::MEMORY_BYTES, numbers::FDS_OPEN] {
+            assert!(shown.contains(&format!("# HELP {name} ")), "{name} in {shown}");
+            assert!(shown.lines().any(|line| line.starts_with(name)), "{name} in {shown}");
+        }
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let names =
+            threads.filter_map(|it| std::fs::read_to_string(it.ok()?.path().join("comm")).ok());
+        assert!(names.into_iter().any(|name| name.trim() == UPKEEP_THREAD));
     }
 
     #[test]

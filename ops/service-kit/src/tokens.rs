@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::{ConfigError, Secret};
+use crate::http::access;
 use crate::problem::Problem;
 
 mod keys;
@@ -307,7 +308,9 @@ impl AuthenticatedCaller {
             return Err(Problem::internal_unexplained());
         };
         let now = request.data::<SharedClock>().map_or_else(|| SystemClock.now(), |it| it.now());
-        Ok(Self(tokens.verify(token, now)?))
+        let caller = tokens.verify(token, now)?;
+        access::note_caller(&caller);
+        Ok(Self(caller))
     }
 }
 

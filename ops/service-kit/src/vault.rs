@@ -30,6 +30,7 @@ use zeroize::Zeroizing;
 
 use crate::batch::{BatchError, BatchSizes, Batcher};
 use crate::config::{ConfigError, Secret};
+use crate::security::{self, Who};
 
 /// How long a process may go on using a key after it was destroyed elsewhere.
 pub const KEY_CACHE_TTL: Duration = Duration::from_secs(30);
@@ -122,10 +123,13 @@ impl Vault {
         let key: Key = Zeroizing::new(rand::rng().random());
         let wrapped = encrypt(&self.master.0, key.as_slice(), &wrapping_context(user))?.joined();
         let client = self.pool.get().await.map_err(VaultError::keys)?;
-        client
+        let made = client
             .execute(include_str!("vault/create_key.sql"), &[&user.uuid(), &wrapped])
             .await
             .map_err(VaultError::keys)?;
+        if 0 < made {
+            security::log("user_key", "created", Who::User(user));
+        }
         Ok(())
     }
 
@@ -140,6 +144,7 @@ impl Vault {
             .await
             .map_err(VaultError::keys)?;
         self.keys.invalidate(&user).await;
+        security::log("user_key", "destroyed", Who::User(user));
         Ok(())
     }
 

@@ -19,12 +19,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
 
 use service_kit::cli::{ANSWER_IS_NO, Program};
-use service_kit::telemetry::{self, LogFormat};
-use service_kit::{config, shutdown};
-use tracing_subscriber::EnvFilter;
+use service_kit::config::{self, Settings, shared};
+use service_kit::shutdown;
+use service_kit::telemetry::{self, LogFilter, LogFormat};
 
 use crate::cli::Cli;
 use crate::demo::{DemoError, Failure};
@@ -115,8 +114,12 @@ pub fn main() -> ExitCode {
         Ok(outside) => outside,
         Err(code) => return code,
     };
-    if let Err(error) = log(&cli) {
-        return PROGRAM.failed(&error);
+    let filter = PROGRAM.configuration(|lookup| {
+        Settings::new(lookup).parsed(shared::LOG_FILTER.name, LogFilter::default())
+    });
+    let logging = filter.and_then(|filter| log(&cli, &filter).map_err(|error| PROGRAM.failed(&error)));
+    if let Err(code) = logging {
+        return code;
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -133,21 +136,15 @@ pub fn main() -> ExitCode {
 }
 
 /// The demo's steps are all that stands on the terminal: its logs go to a file.
-fn log(cli: &Cli) -> io::Result<()> {
+fn log(cli: &Cli, filter: &LogFilter) -> io::Result<()> {
     let format = if cli.json_logs { LogFormat::Json } else { LogFormat::Text };
     if !cli.demo {
-        telemetry::init(PROGRAM.name, format);
+        telemetry::init_filtered(PROGRAM.name, format, filter);
         return Ok(());
     }
     let name = format!("pillivery-demo-{:016x}.log", rand::random::<u64>());
     let path = std::env::temp_dir().join(name);
-    let file = fs::File::create_new(&path)?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(telemetry::FILTER_DEFAULT))
-        .with_ansi(false)
-        .with_writer(Mutex::new(file));
-    // Another subscriber (a test's) is as good.
-    drop(lines.try_init());
+    telemetry::init_file(PROGRAM.name, format, filter, fs::File::create_new(&path)?);
     demo::say(&format!("The logs of this demo: {}", path.display()));
     Ok(())
 }

@@ -6,11 +6,13 @@
 //! already runs. Panics instead of returning errors where only a test can call it.
 
 mod account;
+mod binary;
 mod calls;
 mod chaos;
 mod database;
 mod error;
 mod eventually;
+mod log_lines;
 mod postgres;
 mod process;
 mod redis;
@@ -18,11 +20,13 @@ mod roles;
 mod shared;
 
 pub use self::redis::PrivateRedis;
+pub use binary::{Binary, body_at, promtool};
 pub use calls::{CallProxy, Cut};
 pub use chaos::ChaosProxy;
 pub use database::{TestDatabase, TestRedis};
 pub use error::ServiceError;
 pub use eventually::eventually;
+pub use log_lines::LogLines;
 pub use postgres::{Durability, PrivatePostgres};
 pub use process::free_port;
 pub use roles::{Login, Logins, url_as};

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use service_kit::causes::with_causes;
 use service_kit::config::{Settings, environment};
 use tokio::sync::OnceCell;
 
@@ -44,12 +45,7 @@ pub(crate) async fn servers() -> &'static Servers {
             None => shared().await,
         }
     });
-    found.await.unwrap_or_else(|error| panic!("servers for tests: {}", explained(&error)))
-}
-
-fn explained(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
+    found.await.unwrap_or_else(|error| panic!("servers for tests: {}", with_causes(&error)))
 }
 
 fn given() -> Option<Servers> {

@@ -9,6 +9,7 @@ mod ledger;
 mod parking;
 mod rebuild_equals_live;
 mod schema;
+mod signals;
 mod support;
 mod switching;
 mod verifying;

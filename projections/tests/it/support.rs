@@ -43,8 +43,12 @@ impl Shop {
     pub(crate) async fn open() -> Self {
         let db = TestDatabase::fresh().await;
         let url = db.url_as(Login::Projector);
-        let config =
-            ProjectorConfig::load(|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
+        let config = ProjectorConfig::load(|name| match name {
+            "DATABASE_URL" => Some(url.clone()),
+            "PROJECTOR_OPS_LISTEN" => Some("127.0.0.1:0".to_owned()),
+            _ => None,
+        })
+        .unwrap();
         Self { db, config, versions: HashMap::new(), last: 0 }
     }
 

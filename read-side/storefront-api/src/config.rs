@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
 use service_kit::http::EdgeConfig;
-use service_kit::telemetry::LogFormat;
+use service_kit::telemetry::{LogFilter, LogFormat};
 
 /// Database connections when nothing else is asked for. A page is one short statement, so eight
 /// connections answer thousands of pages a second; the database serves other processes too.
@@ -57,6 +57,7 @@ pub const VARIABLES: Table = &[
         "Whether finished catalogue pages are kept for a moment; off is for measuring the database.",
     ),
     shared::LOG_FORMAT,
+    shared::LOG_FILTER,
     shared::CLOCK_FILE,
     shared::CLOCK_SETTABLE,
 ];
@@ -89,6 +90,8 @@ pub struct StorefrontConfig {
     pub cache: Switch,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `LOG_FILTER`: levels that replace the defaults, as in `info,projections=debug`; `info` when unset.
+    pub log_filter: LogFilter,
     /// `CLOCK_FILE`, with `CLOCK_SETTABLE=1`: a file of seconds by which the clock is moved. Development
     /// only; the machine's clock when unset.
     pub clock: ClockSource,
@@ -113,6 +116,7 @@ impl StorefrontConfig {
             database_connections_max: settings.value("STOREFRONT_DATABASE_CONNECTIONS")?,
             cache: settings.value("STOREFRONT_CACHE")?,
             log_format: settings.value("LOG_FORMAT")?,
+            log_filter: settings.optional_value("LOG_FILTER")?.unwrap_or_default(),
             clock: ClockSource::load(&settings)?,
         })
     }

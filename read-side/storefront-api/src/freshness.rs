@@ -12,6 +12,7 @@ use std::time::Duration;
 use contracts::Position;
 use deadpool_postgres::Pool;
 use service_kit::clock::SharedClock;
+use service_kit::fault::Fault;
 use service_kit::problem::Problem;
 use service_kit::shutdown::Shutdown;
 use tokio::sync::{Notify, watch};
@@ -112,6 +113,7 @@ impl LookOut {
 
     /// Reads the checkpoints while somebody waits, until `shutdown`.
     pub(crate) async fn run(self, pool: Pool, clock: SharedClock, shutdown: Shutdown) {
+        let fault = Fault::new();
         while !shutdown.is_requested() {
             // Asked for before the count is read, so that whoever arrives in between wakes us.
             let arrived = self.0.arrived.notified();
@@ -124,8 +126,16 @@ impl LookOut {
             match bounded(read_checkpoints(&pool)).await {
                 Ok(checkpoints) => {
                     self.0.checkpoints.send_replace(checkpoints);
+                    if let Some(failures) = fault.ended() {
+                        tracing::info!(failures, "the checkpoints can be read again");
+                    }
                 }
-                Err(error) => tracing::warn!(%error, "the checkpoints cannot be read"),
+                Err(error) => {
+                    if let Some(failures) = fault.occurred() {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, failures, "the checkpoints cannot be read");
+                    }
+                }
             }
             tokio::select! {
                 () = shutdown.requested() => return,

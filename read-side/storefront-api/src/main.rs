@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
 async fn serve() -> Result<(), ExitCode> {
     let Cli {} = PROGRAM.parse()?;
     let config = PROGRAM.configuration(|lookup| StorefrontConfig::load(lookup))?;
-    telemetry::init(PROGRAM.name, config.log_format);
+    telemetry::init_filtered(PROGRAM.name, config.log_format, &config.log_filter);
     let shutdown = shutdown::on_signals().map_err(|error| PROGRAM.ended(&error))?;
     storefront_api::run(config, shutdown).await.map_err(|error| PROGRAM.ended(&error))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use contracts::money::NegativeAmount;
 use deadpool_postgres::PoolError;
+use service_kit::fault::Fault;
 use service_kit::problem::Problem;
 use service_kit::vault::VaultError;
 use tokio::time::timeout;
@@ -70,7 +71,10 @@ fn is_passing_state(state: &SqlState) -> bool {
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         if error.is_passing() {
-            tracing::warn!(error = &error as &dyn Error, "read models out of reach");
+            static FAULT: Fault = Fault::new();
+            if let Some(failures) = FAULT.occurred() {
+                tracing::warn!(error = &error as &dyn Error, failures, "read models out of reach");
+            }
             return Problem::unavailable(
                 "storefront.unavailable",
                 "the shop window is out of reach; try again in a moment",

@@ -26,6 +26,8 @@ use crate::state::State;
 
 /// The label of this process in metrics and log lines.
 const SERVICE: &str = "storefront-api";
+/// The reads of the catalogue: most requests by far, and the same for everybody.
+const SAMPLED: [&str; 4] = ["listItems", "mainPage", "itemDetail", "listCategories"];
 /// Longest run of one statement. Every statement here is a short range scan; one that takes this
 /// long is in trouble, and a shopper has left.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -175,7 +177,7 @@ pub fn assemble(
     }
     let ops = ops_routes(health, recorded, env!("CARGO_PKG_VERSION"));
     Ok(Assembled {
-        api: standard(SERVICE, api).boxed(),
+        api: standard(SERVICE, api).sampling(&SAMPLED).boxed(),
         ops: standard("storefront-ops", ops).boxed(),
         background: Box::pin(state.look_out.run(pool, clock, background_end)),
     })

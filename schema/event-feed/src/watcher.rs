@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use contracts::Position;
 use deadpool_postgres::Pool;
 use service_kit::clock::SharedClock;
+use service_kit::fault::Fault;
 use service_kit::shutdown::Shutdown;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -200,6 +201,7 @@ impl Rhythm {
     {
         let mut pause = self.poll_min;
         let mut moved_at = Instant::now();
+        let fault = Fault::new();
         while !self.shutdown.is_requested() {
             // Registered before looking: a nudge during the round shortens the pause after it.
             let nudged = self.nudge.notified();
@@ -209,6 +211,9 @@ impl Rhythm {
             };
             pause = match looked {
                 Ok(found) => {
+                    if let Some(failures) = fault.ended() {
+                        tracing::info!(failures, "the log's edge can be looked at again");
+                    }
                     let moved = shown.show(&found);
                     if moved || found.safe < found.newest {
                         moved_at = Instant::now();
@@ -218,7 +223,10 @@ impl Rhythm {
                 }
                 Err(error) => {
                     metrics::counter!(WATCH_FAILURES).increment(1);
-                    tracing::warn!(error = %error, "a look at the log's edge failed");
+                    if let Some(failures) = fault.occurred() {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, failures, "a look at the log's edge failed");
+                    }
                     self.poll_max
                 }
             };

@@ -46,7 +46,7 @@ async fn run() -> Result<ExitCode, ExitCode> {
     let url = PROGRAM.configuration(|lookup| {
         Settings::of(VARIABLES, lookup)?.database_url(shared::DATABASE_URL.name)
     })?;
-    service_kit::telemetry::init(PROGRAM.name, service_kit::telemetry::LogFormat::Text);
+    service_kit::telemetry::init_tool(PROGRAM.name);
     carry_out(order, url.expose()).await.map_err(|error| PROGRAM.failed(&*error))
 }
 

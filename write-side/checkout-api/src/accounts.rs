@@ -21,6 +21,7 @@ use service_kit::clock::SharedClock;
 use service_kit::config::Secret;
 use service_kit::digest::Pepper;
 use service_kit::problem::Problem;
+use service_kit::security::{self, Who};
 use service_kit::tokens::{Role, TokenSigner};
 use service_kit::vault::{Vault, VaultError};
 use uuid::Uuid;
@@ -89,7 +90,8 @@ impl Accounts {
         person: NewUser,
         address: Option<IpAddr>,
     ) -> Result<SignedUp, Problem> {
-        self.limits.sign_ups.check_address(address)?;
+        let allowed = self.limits.sign_ups.check_address(address);
+        allowed.inspect_err(|_refused| security::log("sign_up", "throttled", Who::Unknown))?;
         let digest = self.email_digest(&person.email);
         // Asked before the costly part; the claim at the append is what decides.
         if self.holder_of(&digest).await.map_err(|error| problems::of_store(&error))?.is_some() {
@@ -110,6 +112,7 @@ impl Accounts {
         match self.users.dispatch(user_id.uuid(), command, context).await {
             Ok(recorded) => {
                 metrics::sign_up();
+                security::log("sign_up", "done", Who::User(user_id));
                 Ok(SignedUp { user_id, position: recorded.position })
             }
             Err(error) => {
@@ -129,20 +132,22 @@ impl Accounts {
         password: Secret,
         address: Option<IpAddr>,
     ) -> Result<LoggedIn, Problem> {
-        throttled(self.limits.logins.check_address(address))?;
+        throttled(self.limits.logins.check_address(address), Who::Unknown)?;
         // What is no address has no account; it goes the same way all the same.
         let digest = match Email::parse(email) {
             Ok(email) => self.email_digest(&email),
             Err(_) => self.pepper.digest("no-email", email),
         };
-        throttled(self.limits.account_logins.check(&digest))?;
+        throttled(self.limits.account_logins.check(&digest), Who::Digest(&digest))?;
         let holder = self.holder_of(&digest).await.map_err(|error| problems::of_store(&error))?;
+        let who = holder.map_or(Who::Digest(&digest), Who::User);
         let user_id = holder.unwrap_or(UserId::new(Uuid::nil()));
         let failed = |error| problems::of_credentials(&error);
         let credential = self.credentials.of(user_id).await.map_err(failed)?;
         let now = self.clock.now();
         if let Some(pause) = credential.as_ref().and_then(|it| it.pause_at(now)) {
             metrics::login("throttled");
+            security::log("login", "locked", who);
             return Err(Problem::too_many("auth.locked", "too many wrong passwords", pause));
         }
         let stored = credential.as_ref().and_then(|it| it.password_hash.clone());
@@ -152,6 +157,7 @@ impl Accounts {
             // For an account that isn't there the same statement changes no row.
             self.credentials.record_failure(user_id, now).await.map_err(failed)?;
             metrics::login("wrong");
+            security::log("login", "wrong", who);
             return Err(wrong_credentials());
         };
         if credential.has_failures {
@@ -162,6 +168,9 @@ impl Accounts {
             .issue(user_id, credential.role, now)
             .map_err(|error| Problem::internal(&error))?;
         metrics::login("right");
+        if credential.role == Role::Admin {
+            security::log("administrator_login", "done", who);
+        }
         Ok(LoggedIn { user_id, access_token: token.token, expires_at: token.expires_at })
     }
 
@@ -242,6 +251,9 @@ fn wrong_credentials() -> Problem {
 }
 
 /// Counts a refused login among the others.
-fn throttled(checked: Result<(), Problem>) -> Result<(), Problem> {
-    checked.inspect_err(|_refused| metrics::login("throttled"))
+fn throttled(checked: Result<(), Problem>, who: Who<'_>) -> Result<(), Problem> {
+    checked.inspect_err(|_refused| {
+        metrics::login("throttled");
+        security::log("login", "throttled", who);
+    })
 }

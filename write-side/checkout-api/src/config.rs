@@ -7,7 +7,7 @@ use std::time::Duration;
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
 use service_kit::http::EdgeConfig;
-use service_kit::telemetry::LogFormat;
+use service_kit::telemetry::{LogFilter, LogFormat};
 use url::Url;
 
 use crate::limits::{self, LimitConfig};
@@ -110,6 +110,7 @@ pub const VARIABLES: Table = &[
         "Whether this process computes the log's safe position itself or follows another's.",
     ),
     shared::LOG_FORMAT,
+    shared::LOG_FILTER,
     shared::CLOCK_FILE,
     shared::CLOCK_SETTABLE,
 ];
@@ -165,6 +166,8 @@ pub struct CheckoutConfig {
     pub feed_watcher: FeedWatcher,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `LOG_FILTER`: levels that replace the defaults, as in `info,projections=debug`; `info` when unset.
+    pub log_filter: LogFilter,
     /// `CLOCK_FILE`, with `CLOCK_SETTABLE=1`: a file of seconds by which the clock is moved. Development
     /// only; the machine's clock when unset.
     pub clock: ClockSource,
@@ -222,6 +225,7 @@ impl CheckoutConfig {
             payment_wait_max: Duration::from_secs(settings.value("PAYMENT_WAIT_SECONDS")?),
             feed_watcher: settings.value("FEED_WATCHER")?,
             log_format: settings.value("LOG_FORMAT")?,
+            log_filter: settings.optional_value("LOG_FILTER")?.unwrap_or_default(),
             clock: ClockSource::load(&settings)?,
         })
     }

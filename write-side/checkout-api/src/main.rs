@@ -57,7 +57,11 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), ExitCode> {
     let cli: Cli = PROGRAM.parse()?;
-    match cli.command.unwrap_or(Command::Serve) {
+    let command = cli.command.unwrap_or(Command::Serve);
+    if !matches!(command, Command::Serve) {
+        telemetry::init_tool(PROGRAM.name);
+    }
+    match command {
         Command::Serve => serve().await,
         Command::CreateAdmin => create_admin().await,
         Command::ImportCatalogue(args) => {
@@ -71,7 +75,7 @@ async fn run() -> Result<(), ExitCode> {
 
 async fn serve() -> Result<(), ExitCode> {
     let config = PROGRAM.configuration(|lookup| CheckoutConfig::load(lookup))?;
-    telemetry::init(PROGRAM.name, config.log_format);
+    telemetry::init_filtered(PROGRAM.name, config.log_format, &config.log_filter);
     let shutdown = shutdown::on_signals().map_err(|error| PROGRAM.ended(&error))?;
     checkout_api::run(config, shutdown).await.map_err(|error| PROGRAM.ended(&error))
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use contracts::{OrderId, Position};
 use event_feed::{FeedError, FeedReader, Filter, SafePosition};
 use service_kit::clock::SharedClock;
+use service_kit::fault::Fault;
 use service_kit::shutdown::Shutdown;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -97,6 +98,7 @@ impl Outcomes {
         let filter = Filter::events(&EVENTS);
         let mut moves = self.safe.subscribe();
         let mut after = *moves.borrow_and_update();
+        let fault = Fault::new();
         while !shutdown.is_requested() {
             tokio::select! {
                 () = shutdown.requested() => return,
@@ -110,12 +112,17 @@ impl Outcomes {
                 continue;
             }
             match self.wake_after(after, &reader, &filter).await {
-                Ok(through) => after = through,
+                Ok(through) => {
+                    after = through;
+                    if let Some(failures) = fault.ended() {
+                        tracing::info!(failures, "payment events can be read again");
+                    }
+                }
                 Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "payment events cannot be read"
-                    );
+                    if let Some(failures) = fault.occurred() {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, failures, "payment events cannot be read");
+                    }
                     self.clock.sleep(READ_FAILURE_PAUSE).await;
                 }
             }

@@ -9,6 +9,7 @@ use event_store::{DispatchError, StoreError};
 use operator::OperatorError;
 use poem::http::HeaderValue;
 use poem::http::header::ETAG;
+use service_kit::fault::Fault;
 use service_kit::problem::Problem;
 use service_kit::vault::VaultError;
 
@@ -54,7 +55,11 @@ pub(crate) fn key_reused() -> Problem {
 /// The answer when the log gave none.
 pub(crate) fn of_store(error: &StoreError) -> Problem {
     if error.is_transient() {
-        tracing::warn!(error = error as &dyn std::error::Error, "the event store gave no answer");
+        static FAULT: Fault = Fault::new();
+        if let Some(failures) = FAULT.occurred() {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, failures, "the event store gave no answer");
+        }
         return Problem::unavailable("store.unavailable", "try again in a moment");
     }
     Problem::internal(error)
@@ -64,7 +69,14 @@ pub(crate) fn of_store(error: &StoreError) -> Problem {
 pub(crate) fn of_vault(error: &VaultError) -> Problem {
     match error {
         VaultError::Keys(_) => {
-            tracing::warn!(error = error as &dyn std::error::Error, "the user keys are away");
+            static FAULT: Fault = Fault::new();
+            if let Some(failures) = FAULT.occurred() {
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    failures,
+                    "the user keys are away"
+                );
+            }
             Problem::unavailable("store.unavailable", "try again in a moment")
         }
         VaultError::NoKey(_)
@@ -77,16 +89,21 @@ pub(crate) fn of_vault(error: &VaultError) -> Problem {
 /// The answer when the credentials could not be read or written.
 pub(crate) fn of_credentials(error: &CredentialsError) -> Problem {
     match error {
-        CredentialsError::Away(_) => {
-            tracing::warn!(error = error as &dyn std::error::Error, "the credentials are away");
-            Problem::unavailable("store.unavailable", "try again in a moment")
-        }
+        CredentialsError::Away(_) => credentials_away(error),
         CredentialsError::Statement(cause) if cause.as_db_error().is_none() => {
-            tracing::warn!(error = error as &dyn std::error::Error, "the credentials are away");
-            Problem::unavailable("store.unavailable", "try again in a moment")
+            credentials_away(error)
         }
         CredentialsError::Statement(_) | CredentialsError::Role(_) => Problem::internal(error),
     }
+}
+
+fn credentials_away(error: &CredentialsError) -> Problem {
+    static FAULT: Fault = Fault::new();
+    if let Some(failures) = FAULT.occurred() {
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(error, failures, "the credentials are away");
+    }
+    Problem::unavailable("store.unavailable", "try again in a moment")
 }
 
 /// The answer when what waits for a person could not be shown or changed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings};
-use service_kit::telemetry::LogFormat;
+use service_kit::telemetry::{LogFilter, LogFormat};
 use url::Url;
 
 use crate::breaker::BreakerPolicy;
@@ -85,6 +85,8 @@ pub struct WorkerConfig {
     pub lease: Duration,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
+    /// `LOG_FILTER`: levels that replace the defaults, as in `info,projections=debug`; `info` when unset.
+    pub log_filter: LogFilter,
     /// `CLOCK_FILE`, with `CLOCK_SETTABLE=1`: a file of seconds by which the clock is moved. Development
     /// only; the machine's clock when unset.
     pub clock: ClockSource,
@@ -164,6 +166,7 @@ impl WorkerConfig {
             },
             lease: millis(&settings, "RELAY_LEASE_MS")?,
             log_format: settings.value("LOG_FORMAT")?,
+            log_filter: settings.optional_value("LOG_FILTER")?.unwrap_or_default(),
             clock: ClockSource::load(&settings)?,
         };
         config.check()?;

@@ -149,7 +149,11 @@ async fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    match carry_out(cli.command.unwrap_or(Command::Run)).await {
+    let command = cli.command.unwrap_or(Command::Run);
+    if !matches!(command, Command::Run) {
+        telemetry::init_tool(PROGRAM.name);
+    }
+    match carry_out(command).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(cli::ANSWER_IS_NO),
         Err(Stopped::Told(code)) => code,
@@ -191,7 +195,7 @@ async fn carry_out(command: Command) -> Result<bool, Stopped> {
 
 async fn run() -> Result<(), ExitCode> {
     let config = PROGRAM.configuration(|lookup| WorkerConfig::load(lookup))?;
-    telemetry::init(PROGRAM.name, config.log_format);
+    telemetry::init_filtered(PROGRAM.name, config.log_format, &config.log_filter);
     #[cfg(feature = "failpoints")]
     if let Some(script) = service_kit::config::environment()("FAILPOINTS")
         && let Err(error) = processes::failpoints::configure(&script)

@@ -14,6 +14,7 @@ use contracts::{Position, RecordedEvent};
 use deadpool_postgres::Pool;
 use event_feed::{FeedReader, Filter, SafePosition};
 use service_kit::clock::SharedClock;
+use service_kit::fault::Fault;
 use service_kit::shutdown::Shutdown;
 use tokio::time::timeout;
 
@@ -135,6 +136,7 @@ impl Reactor {
     pub async fn run(self, reaction: impl Reaction, shutdown: Shutdown) {
         let feed = FeedReader::new(self.pool.clone());
         let mut failures = 0_usize;
+        let fault = Fault::new();
         while !shutdown.is_requested() {
             // Subscribed before reading, so that an event settled in between wakes us.
             let mut safe = self.safe.subscribe();
@@ -147,6 +149,10 @@ impl Reactor {
             let pause = match applied.await {
                 Ok(applied) => {
                     failures = 0;
+                    if let Some(failures) = fault.ended() {
+                        let reaction = reaction.name();
+                        tracing::info!(reaction, failures, "reaction goes on");
+                    }
                     if !applied.is_caught_up {
                         continue;
                     }
@@ -155,8 +161,15 @@ impl Reactor {
                 Err(error) => {
                     failures += 1;
                     metrics::reaction_failed(reaction.name());
-                    let (reaction, error) = (reaction.name(), with_causes(&error));
-                    tracing::warn!(reaction, error, failures, "reaction failed; it tries again");
+                    if let Some(failures) = fault.occurred() {
+                        let (reaction, error) = (reaction.name(), with_causes(&error));
+                        tracing::warn!(
+                            reaction,
+                            error,
+                            failures,
+                            "reaction failed; it tries again"
+                        );
+                    }
                     failure_pause(failures)
                 }
             };

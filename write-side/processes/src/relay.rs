@@ -15,7 +15,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use service_kit::causes::with_causes;
 use service_kit::clock::SharedClock;
+use service_kit::fault::Fault;
 use service_kit::shutdown::Shutdown;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -104,6 +106,7 @@ pub struct Relay {
     policy: RelayPolicy,
     clock: SharedClock,
     wake_up: WakeUp,
+    claims: Fault,
 }
 
 /// Why the relay went quiet: the only reason there is.
@@ -122,7 +125,8 @@ impl Relay {
         clock: SharedClock,
         wake_up: WakeUp,
     ) -> Self {
-        Self { carrier: Arc::new(carrier), rows, policy, clock, wake_up }
+        let claims = Fault::new();
+        Self { carrier: Arc::new(carrier), rows, policy, clock, wake_up, claims }
     }
 
     /// Executes rows until `shutdown`, then lets those under way end.
@@ -202,10 +206,16 @@ impl Relay {
         let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
-                tracing::warn!(error = %with_causes(&error), "failed to claim outbox rows");
+                if let Some(failures) = self.claims.occurred() {
+                    let error = with_causes(&error);
+                    tracing::warn!(error, failures, "failed to claim outbox rows");
+                }
                 return false;
             }
         };
+        if let Some(failures) = self.claims.ended() {
+            tracing::info!(failures, "outbox rows can be claimed again");
+        }
         let count = claimed.len();
         for row in claimed {
             let carrier = Arc::clone(&self.carrier);
@@ -235,10 +245,21 @@ impl Relay {
 
     /// Shows how many rows stand where, until `shutdown`.
     pub(crate) async fn watch(rows: Rows, clock: SharedClock, shutdown: Shutdown) {
+        let fault = Fault::new();
         while !shutdown.is_requested() {
             match rows.count().await {
-                Ok(counts) => show(&counts),
-                Err(error) => tracing::warn!(error = %with_causes(&error), "failed to count rows"),
+                Ok(counts) => {
+                    show(&counts);
+                    if let Some(failures) = fault.ended() {
+                        tracing::info!(failures, "rows can be counted again");
+                    }
+                }
+                Err(error) => {
+                    if let Some(failures) = fault.occurred() {
+                        let error = with_causes(&error);
+                        tracing::warn!(error, failures, "failed to count rows");
+                    }
+                }
             }
             tokio::select! {
                 () = shutdown.requested() => (),
@@ -256,10 +277,21 @@ const STATES: [&str; 6] = ["ready", "in_flight", "waiting", "unknown", "dead", "
 
 /// Keeps the leases alive, for as long as it is polled.
 async fn renew_leases(rows: Rows, clock: SharedClock) {
+    let fault = Fault::new();
     loop {
         clock.sleep(rows.renewal_pause()).await;
-        if let Err(error) = rows.renew().await {
-            tracing::warn!(error = %with_causes(&error), "failed to renew leases");
+        match rows.renew().await {
+            Ok(_renewed) => {
+                if let Some(failures) = fault.ended() {
+                    tracing::info!(failures, "leases can be renewed again");
+                }
+            }
+            Err(error) => {
+                if let Some(failures) = fault.occurred() {
+                    let error = with_causes(&error);
+                    tracing::warn!(error, failures, "failed to renew leases");
+                }
+            }
         }
     }
 }
@@ -277,18 +309,6 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "carrying an outbox row ended early; its lease will run out");
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 impl fmt::Debug for Relay {

@@ -129,9 +129,12 @@ pub async fn run_on(
     shutdown: Shutdown,
 ) -> Result<(), WorkerError> {
     config.check()?;
-    metrics::describe();
-    event_feed::metrics::describe_read_models();
+    // A description before the recorder is there would be lost.
     let recorder = telemetry::metrics();
+    metrics::describe();
+    event_feed::metrics::describe();
+    event_feed::metrics::describe_read_models();
+    event_store::metrics::describe();
     let clock = config.clock.shared();
     let settings =
         PoolSettings { size_max: config.database_connections_max, ..PoolSettings::named(SERVICE) };

@@ -2,6 +2,7 @@
 
 use super::{Shape, Variable};
 use crate::http::TrustedProxies;
+use crate::telemetry::LogFilter;
 
 /// The database.
 pub const DATABASE_URL: Variable = Variable::required(
@@ -33,6 +34,15 @@ pub const REDIS_PLAINTEXT: Variable = Variable::with(
 /// The form of log lines.
 pub const LOG_FORMAT: Variable =
     Variable::with("LOG_FORMAT", Shape::Words(&["json", "text"]), "json", "How log lines look.");
+/// Which log lines are written.
+pub const LOG_FILTER: Variable = Variable::optional(
+    "LOG_FILTER",
+    Shape::Checked("levels, as in warn,projections=debug", |text| {
+        let levels = "expected levels (off, error, warn, info, debug, trace) as in info,projections=debug";
+        text.parse::<LogFilter>().map(drop).map_err(|_invalid| levels)
+    }),
+    "Which log lines are written: levels, for everything or by target, that replace single defaults.",
+);
 /// Wraps the users' keys.
 pub const MASTER_KEY: Variable = Variable::required(
     "MASTER_KEY",

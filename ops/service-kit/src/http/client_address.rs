@@ -15,6 +15,8 @@ use metrics::counter;
 use poem::http::HeaderMap;
 use poem::{FromRequest, Request, RequestBody};
 
+use super::access;
+
 /// Requests with `X-Forwarded-For` from a peer that is no trusted proxy. Alert: a proxy in front of
 /// this process is missing from `TRUSTED_PROXIES`, or a client makes addresses up.
 pub(super) const UNTRUSTED_FORWARDS_TOTAL: &str = "http_untrusted_forwards_total";
@@ -131,7 +133,11 @@ impl ClientAddress {
 
 impl<'a> FromRequest<'a> for ClientAddress {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        Ok(Self::of(request))
+        let address = Self::of(request);
+        if let Some(known) = address.0 {
+            access::note_client_address(known);
+        }
+        Ok(address)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::clock::{BoxFuture, SharedClock};
 use crate::pools::RedisHandle;
 use crate::shutdown::Shutdown;
 use crate::skew::Skew;
+use crate::{build, telemetry};
 
 /// Longest wait for one dependency to answer; a balancer asks every few seconds.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -171,11 +172,12 @@ pub fn ops_routes(health: Health, metrics: PrometheusHandle, version: &'static s
         async move { health.ready().await }
     };
     let numbers = move |_request: Request| {
+        telemetry::sample();
         let text = metrics.render();
         async move { answer("metrics", StatusCode::OK, "text/plain; version=0.0.4", text) }
     };
     let version = move |_request: Request| async move {
-        let body = json!({ "version": version }).to_string();
+        let body = json!({ "version": version, "commit": build::COMMIT }).to_string();
         answer("version", StatusCode::OK, "application/json", body)
     };
     Route::new()

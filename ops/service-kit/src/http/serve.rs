@@ -17,20 +17,17 @@ use poem::{EndpointExt, IntoEndpoint, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::client_address::UNTRUSTED_FORWARDS_TOTAL;
 use super::connection::{Accepted, Ended, Ends, serve_connection};
 use super::edge::{Addresses, Counted, Limits};
 use crate::clock::{Clock, SystemClock};
 use crate::shutdown::{self, Shutdown};
-use crate::telemetry;
 
 /// Longest wait for requests under way after the end was asked for. Longer than any deadline of a
 /// request; after it connections are cut.
 pub const DRAIN_WAIT_MAX: Duration = Duration::from_secs(20);
-/// Pause between two tidyings of the metrics: every sample of a histogram is kept until then.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause after `accept` failed: without descriptors it would fail again at once, and spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -145,7 +142,6 @@ where
     let failed = |source| ServeError { name, source };
     let listener = listener.into().into_tokio().map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let _upkeep = AbortOnDropHandle::new(tokio::spawn(keep_metrics_small()));
     tracing::info!(listener = name, %address, places = limits.places, "listening");
     let (cut, when_cut) = shutdown::pair();
     let server = Server {
@@ -284,12 +280,4 @@ fn is_of_the_client(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     )
-}
-
-/// Without it a process that nobody scrapes would keep every sample it ever took.
-async fn keep_metrics_small() {
-    loop {
-        SystemClock.sleep(UPKEEP_INTERVAL).await;
-        telemetry::metrics().run_upkeep();
-    }
 }

@@ -1,8 +1,12 @@
 //! One middleware around each app: id in, limits, the work, problem or answer, headers, metrics.
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use contracts::ids::UserId;
 use futures_util::FutureExt;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use poem::http::header::{
@@ -15,9 +19,12 @@ use poem_openapi::OperationId;
 use tokio::time::timeout;
 use tracing::Instrument;
 
+use super::access::{self, Known};
 use super::errors::problem_from;
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
+use crate::security::{self, Who};
+use crate::tokens::Role;
 
 /// Longest request body, in bytes. Our largest is a cart of a hundred lines, under 32 KiB.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -31,6 +38,11 @@ pub const REQUEST_SECONDS: &str = "http_request_seconds";
 
 /// The operation of a request that no described operation took.
 const OPERATION_NONE: &str = "none";
+/// Operations of the operators' listener, which are called every few seconds for ever: their
+/// successes are logged at `debug`.
+const PROBES: [&str; 4] = ["healthLive", "healthReady", "metrics", "version"];
+/// Of this many successes of a sampled operation one is logged.
+const SAMPLE: u64 = 100;
 
 /// Pages may run their own script and style (the API browser does); nothing comes from elsewhere.
 const POLICY_HTML: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; \
@@ -47,7 +59,12 @@ pub fn describe() {
 
 /// `app` with all our manners; `service` is the label of its metrics and log lines.
 pub fn standard<A: IntoEndpoint>(service: &'static str, app: A) -> StandardEndpoint<A::Endpoint> {
-    StandardEndpoint { service, app: app.into_endpoint() }
+    StandardEndpoint {
+        service,
+        app: app.into_endpoint(),
+        sampled: &[],
+        successes: AtomicU64::new(0),
+    }
 }
 
 /// An app with all our manners; made by [`standard`]. It always answers, never errs.
@@ -55,6 +72,46 @@ pub fn standard<A: IntoEndpoint>(service: &'static str, app: A) -> StandardEndpo
 pub struct StandardEndpoint<E> {
     service: &'static str,
     app: E,
+    sampled: &'static [&'static str],
+    successes: AtomicU64,
+}
+
+impl<E> StandardEndpoint<E> {
+    /// Logs only one in a hundred successes of `operations`: reads of the catalogue, which are most
+    /// requests and whose single ones say nothing. Refusals and failures are logged all the same.
+    #[must_use]
+    pub const fn sampling(mut self, operations: &'static [&'static str]) -> Self {
+        self.sampled = operations;
+        self
+    }
+
+    /// The access line, within the request's span.
+    fn log(&self, operation: &str, status: StatusCode, took: Duration, caller: Option<UserId>) {
+        let is_success = status.as_u16() < 400;
+        let ms = took.saturating_mul(1_000).as_secs_f64();
+        let status = status.as_u16();
+        if is_success && PROBES.contains(&operation) {
+            tracing::debug!(
+                http.operation = operation,
+                http.status = status,
+                http.ms = ms,
+                "answered"
+            );
+            return;
+        }
+        let is_sampled = is_success && self.sampled.contains(&operation);
+        if is_sampled && !self.successes.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE) {
+            return;
+        }
+        tracing::info!(
+            http.operation = operation,
+            http.status = status,
+            http.ms = ms,
+            user.id = caller.map(tracing::field::display),
+            http.sampled = is_sampled.then_some(SAMPLE),
+            "answered"
+        );
+    }
 }
 
 impl<E: Endpoint> Endpoint for StandardEndpoint<E> {
@@ -69,11 +126,18 @@ impl<E: Endpoint> Endpoint for StandardEndpoint<E> {
             service = self.service,
             http.method = %request.method(),
         );
-        let answered = self.answer(request).instrument(span.clone());
+        let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        let known = Known::of_peer(peer);
+        let answered = async {
+            let answer = self.answer(request).await;
+            log_security(&answer, known.caller());
+            answer
+        };
+        let answered = access::scope(Arc::clone(&known), answered).instrument(span.clone());
         let Answer { mut response, operation } = request_id::scope(id.clone(), answered).await;
 
         dress(&mut response, &id);
-        let seconds = started.elapsed().as_secs_f64();
+        let took = started.elapsed();
         let status = response.status();
         let labels = [
             ("service", self.service.to_owned()),
@@ -81,11 +145,23 @@ impl<E: Endpoint> Endpoint for StandardEndpoint<E> {
             ("status", status.as_u16().to_string()),
         ];
         counter!(REQUESTS_TOTAL, &labels).increment(1);
-        histogram!(REQUEST_SECONDS, &labels).record(seconds);
-        span.in_scope(|| {
-            tracing::debug!(http.operation = operation, http.status = status.as_u16(), "answered");
-        });
+        histogram!(REQUEST_SECONDS, &labels).record(took);
+        let caller = known.caller().map(|(user_id, _)| user_id);
+        span.in_scope(|| self.log(operation, status, took, caller));
         Ok(response)
+    }
+}
+
+/// What an administrator called, reads too, and what a caller's role did not allow.
+fn log_security(answer: &Answer, caller: Option<(UserId, Role)>) {
+    let status = answer.response.status();
+    let who = caller.map_or(Who::Unknown, |(user_id, _)| Who::User(user_id));
+    let operation = Some(answer.operation);
+    if status == StatusCode::FORBIDDEN {
+        security::log_operation("request", "forbidden", who, operation);
+    } else if caller.is_some_and(|(_, role)| role == Role::Admin) {
+        let outcome = if status.as_u16() < 400 { "done" } else { "refused" };
+        security::log_operation("administrator", outcome, who, operation);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use poem::{EndpointExt, Route, get, handler, post};
-use serde_json::Value;
+use serde_json::{Value, json};
 use service_kit::clock::{Clock, ManualClock, SystemClock};
 use service_kit::http::{BODY_BYTES_MAX, Health, ops_routes, serve, standard};
 use service_kit::problem::Problem;
@@ -206,7 +206,8 @@ async fn every_answer_carries_the_security_headers() {
 async fn operators_see_liveness_readiness_numbers_and_version() {
     let server = start().await;
     assert_eq!(server.get("/health/live").await.body, r#"{"status":"alive"}"#);
-    assert_eq!(server.get("/version").await.body, r#"{"version":"1.2.3"}"#);
+    let version: Value = serde_json::from_str(&server.get("/version").await.body).unwrap();
+    assert_eq!(version, json!({ "version": "1.2.3", "commit": service_kit::build::COMMIT }));
 
     let ready = server.get("/health/ready").await;
     let body: Value = serde_json::from_str(&ready.body).unwrap();

@@ -1,6 +1,8 @@
 //! The service kit over real sockets, a real PostgreSQL and a real Redis.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod database_role;
 #[cfg(test)]
 mod edge;

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use projections::ProjectorConfig;
+use service_kit::causes::with_causes;
 use service_kit::config::Secret;
 
 use crate::ready::Addresses;
@@ -34,13 +35,7 @@ impl Failure {
 
     /// An error with its causes, in one line.
     pub(crate) fn of(error: &dyn Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(deeper) = cause {
-            text = format!("{text}: {deeper}");
-            cause = deeper.source();
-        }
-        Self(text)
+        Self(with_causes(error))
     }
 }
 

@@ -11,3 +11,4 @@ mod freshness;
 mod openapi;
 mod orders;
 mod projected;
+mod signals;

@@ -34,8 +34,12 @@ impl Shop {
     async fn open() -> Self {
         let app = TestApp::start().await;
         let url = app.db.url_as(testkit::Login::Projector);
-        let config =
-            ProjectorConfig::load(|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
+        let config = ProjectorConfig::load(|name| match name {
+            "DATABASE_URL" => Some(url.clone()),
+            "PROJECTOR_OPS_LISTEN" => Some("127.0.0.1:0".to_owned()),
+            _ => None,
+        })
+        .unwrap();
         let (end, shutdown) = shutdown::pair();
         tokio::spawn(async move { projections::run(config, shutdown).await.unwrap() });
         let document = app.get("/openapi.json").await.json();

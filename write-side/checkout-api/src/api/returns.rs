@@ -16,10 +16,12 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Html;
 use poem_openapi::{ApiResponse, OpenApi};
 use service_kit::problem::Problem;
+use service_kit::security::{self, Who};
 use uuid::Uuid;
 
 use super::Tag;
 use super::orders::no_such_order;
+use service_kit::http::ClientAddress;
 use crate::shop::{Shop, metadata_of};
 use crate::{metrics, problems};
 
@@ -76,6 +78,8 @@ impl ReturnsApi {
     )]
     async fn approved(
         &self,
+        // Noted for the security log by being extracted.
+        _address: ClientAddress,
         /// Which order.
         order: Path<Uuid>,
         /// Number of the attempt, a hyphen, and the nonce of the address.
@@ -103,6 +107,8 @@ impl ReturnsApi {
     )]
     async fn cancelled(
         &self,
+        // Noted for the security log by being extracted.
+        _address: ClientAddress,
         /// Which order.
         order: Path<Uuid>,
         /// Number of the attempt, a hyphen, and the nonce of the address.
@@ -121,6 +127,8 @@ impl ReturnsApi {
     )]
     async fn failed(
         &self,
+        // Noted for the security log by being extracted.
+        _address: ClientAddress,
         /// Which order.
         order: Path<Uuid>,
         /// Number of the attempt, a hyphen, and the nonce of the address.
@@ -142,6 +150,7 @@ impl ReturnsApi {
         let id = OrderId::new(order);
         if !self.0.return_urls.is_nonce_of(id, attempt, nonce) {
             metrics::payment_return("tampered");
+            security::log("payment_return", "forged", Who::Unknown);
             return Err(no_such_order());
         }
         // Whose it is was said with its first event and never changes.

@@ -13,4 +13,6 @@ mod orders;
 mod payments;
 mod policy;
 mod returns;
+mod security_log;
+mod signals;
 mod support;

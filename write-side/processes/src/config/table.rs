@@ -116,6 +116,7 @@ pub const VARIABLES: Table = &[
         "How long a row stays claimed after its worker died, in milliseconds.",
     ),
     shared::LOG_FORMAT,
+    shared::LOG_FILTER,
     shared::CLOCK_FILE,
     shared::CLOCK_SETTABLE,
 ];

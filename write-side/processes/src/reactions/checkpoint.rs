@@ -106,7 +106,16 @@ pub async fn park(
         )
         .await?;
     metrics::reaction_parked(name);
-    tracing::error!(reaction = name, position, stream, event_type, error, "event set aside");
+    let request_id = event.metadata.get("correlation_id").and_then(|id| id.as_str());
+    tracing::error!(
+        reaction = name,
+        position,
+        stream,
+        event_type,
+        request_id,
+        error,
+        "event set aside"
+    );
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use event_store::StoreError;
 use serde_json::Value;
 use service_kit::clock::SharedClock;
 use service_kit::vault::{Vault, VaultError};
+use tracing::Instrument;
 
 use super::decide::{Next, REFUND_MARGIN, RetryPolicy, Try};
 use super::deliver::{Delivery, Task};
@@ -153,8 +154,20 @@ impl From<VaultError> for Stop {
 }
 
 impl Carrier {
-    /// Carries `row`; whatever happens is in the row afterwards.
+    /// Carries `row`; whatever happens is in the row afterwards. Every line of it, of whatever part,
+    /// carries the row, its order and the id of the request that asked for it.
     pub async fn carry(&self, row: ClaimedRow) {
+        let span = tracing::info_span!(
+            "outbox_row",
+            request_id = row.correlation_id,
+            outbox.id = %row.id,
+            order.id = row.aggregate_id,
+            kind = row.kind,
+        );
+        self.carry_claimed(row).instrument(span).await;
+    }
+
+    async fn carry_claimed(&self, row: ClaimedRow) {
         reach(Point::AfterClaim).await;
         let stopped = match self.advance(&row).await {
             Ok(()) => return,
@@ -163,7 +176,7 @@ impl Carrier {
         let kept = match stopped {
             Stop::LeaseLost => Err(RowError::LeaseLost),
             Stop::Away { why, call } => {
-                tracing::warn!(outbox.id = %row.id, kind = row.kind, why, "outbox row put off");
+                tracing::warn!(why, "outbox row put off");
                 let is_unknown = call == CallState::MaybeSent || row.unknown_for.is_some();
                 let put_off = PutOff {
                     state: if is_unknown { WaitingState::Unknown } else { WaitingState::Waiting },
@@ -174,11 +187,11 @@ impl Carrier {
                 };
                 reach(Point::BeforePutOff).await;
                 let write = || self.rows.put_off(&row, &put_off);
-                self.patiently(&row, Patience::Bounded, write).await
+                self.patiently(Patience::Bounded, write).await
             }
             Stop::Hopeless(why) => self.bury(&row, &why).await,
         };
-        log_lost(&row, kept);
+        log_lost(kept);
     }
 
     async fn advance(&self, row: &ClaimedRow) -> Result<(), Stop> {
@@ -255,11 +268,11 @@ impl Carrier {
                 why: clipped(&why),
             },
         };
-        let Task { row, order, effect } = task;
+        let Task { row, effect, order: _ } = task;
         let kind = effect.kind();
         let reason = put_off.state.reason();
         let why = put_off.why.as_str();
-        tracing::info!(outbox.id = %row.id, order.id = %order, kind, reason, why, "row put off");
+        tracing::info!(reason, why, "row put off");
         metrics::relay_put_off(kind, reason);
         reach(Point::BeforePutOff).await;
         self.rows.put_off(row, &put_off).await?;
@@ -286,16 +299,16 @@ impl fmt::Debug for Carrier {
 }
 
 /// What could not be written down is found out by whoever has the row next.
-fn log_lost(row: &ClaimedRow, kept: Result<(), RowError>) {
+fn log_lost(kept: Result<(), RowError>) {
     match kept {
         Ok(()) => (),
         Err(RowError::LeaseLost) => {
             metrics::relay_lease_lost();
-            tracing::warn!(outbox.id = %row.id, kind = row.kind, "lease lost; nothing recorded");
+            tracing::warn!("lease lost; nothing recorded");
         }
         Err(error) => {
             let error = with_causes(&error);
-            tracing::error!(outbox.id = %row.id, error, "row not put back; its lease will run out");
+            tracing::error!(error, "row not put back; its lease will run out");
         }
     }
 }

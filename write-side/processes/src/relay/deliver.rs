@@ -67,7 +67,7 @@ impl Delivery {
     /// finds it at hand. When it cannot be had now, telling says so.
     pub async fn prepare(&self, row: &ClaimedRow, order: OrderId) {
         if let Err(error) = self.orders.load_at_least(order.uuid(), row.version).await {
-            tracing::debug!(outbox.id = %row.id, error = %with_causes(&error), "not fetched yet");
+            tracing::debug!(error = with_causes(&error), "not fetched yet");
         }
     }
 
@@ -113,9 +113,7 @@ impl Delivery {
         let context = context(row, settlement);
         match self.orders.dispatch(order.uuid(), command, context).await {
             Ok(_recorded) => Told::Recorded,
-            Err(DispatchError::Refused(refusal)) => {
-                refused(Task { row, order, effect }, settlement, &refusal)
-            }
+            Err(DispatchError::Refused(refusal)) => refused(effect, settlement, &refusal),
             Err(
                 error @ (DispatchError::Stale { .. }
                 | DispatchError::Conflict
@@ -144,14 +142,14 @@ fn not_stored(error: &StoreError) -> Told {
 
 /// A page that nobody needs any more may be refused: it moves no money and dies by itself.
 fn refused(
-    Task { row, order, effect }: Task<'_>,
+    effect: &Effect,
     settlement: &Settlement,
     refusal: &(impl Refusal + std::fmt::Display),
 ) -> Told {
     let (code, settled) = (refusal.code(), settlement.name());
     let is_page = matches!(effect, Effect::PaymentReady(_));
     if is_page && refusal.kind() == RefusalKind::Conflict {
-        tracing::warn!(outbox.id = %row.id, order.id = %order, code, settled, "page not needed");
+        tracing::warn!(code, settled, "page not needed");
         return Told::Recorded;
     }
     Told::Refused(format!("{settled}: {code}: {refusal}"))

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use service_kit::causes::with_causes;
 use service_kit::clock::{SharedClock, SystemClock};
 
 use crate::Failure;
@@ -92,7 +93,7 @@ impl Browser {
                 Ok(answer) if !answer.is_passing() => return Ok(answer),
                 Ok(answer) => format!("{} {}", answer.status, answer.body),
                 // The address may hold a token.
-                Err(error) => crate::told(&error.without_url()),
+                Err(error) => with_causes(&error.without_url()),
             };
             if PATIENCE < begun.elapsed() {
                 return Err(format!("gave up on {}: {why}", asked.method).into());

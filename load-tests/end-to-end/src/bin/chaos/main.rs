@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use service_kit::causes::with_causes;
 
 use crate::role::Role;
 use crate::schedule::Outages;
@@ -128,17 +129,6 @@ fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the last word of a program goes to standard error")]
 fn failed(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("chaos: {}", told(error));
+    eprintln!("chaos: {}", with_causes(error));
     ExitCode::FAILURE
-}
-
-/// An error and its causes in one line.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        text = format!("{text}: {deeper}");
-        cause = deeper.source();
-    }
-    text
 }

@@ -13,7 +13,7 @@ use projections::ProjectorConfig;
 use serde::Serialize;
 use service_kit::config::environment;
 use service_kit::shutdown;
-use service_kit::telemetry::{self, FILTER_DEFAULT, LogFormat};
+use service_kit::telemetry::{self, LogFormat};
 use storefront_api::StorefrontConfig;
 
 use crate::Failure;
@@ -67,7 +67,7 @@ impl FromStr for Role {
 
 /// Runs the process until it is told to stop, killed or left alone.
 pub(crate) fn play(role: Role) -> ExitCode {
-    let filter = environment()(LOG_FILTER).unwrap_or_else(|| FILTER_DEFAULT.to_owned());
+    let filter = environment()(LOG_FILTER).and_then(|text| text.parse().ok()).unwrap_or_default();
     telemetry::init_filtered(role.name(), LogFormat::Json, &filter);
     std::thread::spawn(end_with_parent);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

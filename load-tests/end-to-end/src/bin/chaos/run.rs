@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use kakaopay_sim::FaultScript;
+use service_kit::causes::with_causes;
 use service_kit::clock::{Clock as _, SystemClock};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -115,11 +116,11 @@ async fn shop(street: &Arc<Street>, schedule: &Schedule, shoppers: u32) -> Resul
         shopping.spawn(async move {
             let mut account = match street.join(&format!("u{number}")).await {
                 Ok(account) => account,
-                Err(error) => return street.trouble(crate::told(&*error)),
+                Err(error) => return street.trouble(with_causes(&*error)),
             };
             while let Some(order) = orders.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if let Err(error) = street.shop(&mut account, order).await {
-                    let (course, why) = (order.course, crate::told(&*error));
+                    let (course, why) = (order.course, with_causes(&*error));
                     street.trouble(format!("order {} ({course:?}): {why}", order.number));
                 }
             }

@@ -137,6 +137,7 @@ impl World {
             ("CHECKOUT_OPS_LISTEN", free_port()),
             ("STOREFRONT_LISTEN", storefront),
             ("STOREFRONT_OPS_LISTEN", free_port()),
+            ("PROJECTOR_OPS_LISTEN", free_port()),
         ] {
             settings.push((name.to_owned(), listen(port)));
         }

@@ -65,7 +65,7 @@ impl Carrier {
             let (outcome, secret) = with_found_key_apart(outcome);
             let _held = self.hold_key(terms, secret.as_ref());
             let mut next = self.retries.after_approve_look_up(outcome, at);
-            let key = self.key_of(row, order, terms, secret, &mut next).await?;
+            let key = self.key_of(order, terms, secret, &mut next).await?;
             if self.proceed(task, next, key, CallState::NotStored).await? == Proceed::Done {
                 return Ok(());
             }
@@ -102,8 +102,7 @@ impl Carrier {
         // A worker that drains waits for this until the key is stored.
         let _held = self.hold_key(terms, secret.as_ref());
         let mut next = self.retries.after_approve(outcome, self.this_try(row));
-        let key =
-            self.key_of(row, order, terms, secret, &mut next).await.map_err(Stop::after_call)?;
+        let key = self.key_of(order, terms, secret, &mut next).await.map_err(Stop::after_call)?;
         let proceeded = self.proceed(task, next, key, CallState::Unsent).await;
         proceeded.map(drop).map_err(Stop::after_call)
     }

@@ -36,18 +36,13 @@ impl Carrier {
             None => Patience::Bounded,
         };
         let store = || self.rows.store_outcome(task.row, &settlement, key.as_ref());
-        self.patiently(task.row, patience, store).await?;
+        self.patiently(patience, store).await?;
         reach(Point::AfterOutcome).await;
         self.tell(task, settlement, note).await
     }
 
     /// Writes into the row, and repeats the write while the database is unavailable.
-    pub(super) async fn patiently<F, W>(
-        &self,
-        row: &ClaimedRow,
-        patience: Patience,
-        write: F,
-    ) -> Result<(), RowError>
+    pub(super) async fn patiently<F, W>(&self, patience: Patience, write: F) -> Result<(), RowError>
     where
         F: Fn() -> W,
         W: Future<Output = Result<(), RowError>>,
@@ -58,7 +53,7 @@ impl Carrier {
                 Err(error @ RowError::Database(_))
                     if tries < STORE_TRIES_MAX || patience == Patience::UntilStored =>
                 {
-                    tracing::warn!(outbox.id = %row.id, error = %with_causes(&error), "not stored yet");
+                    tracing::warn!(error = with_causes(&error), "not stored yet");
                     self.clock.sleep(self.retries.pause(tries)).await;
                     tries += 1;
                 }
@@ -74,12 +69,12 @@ impl Carrier {
         settlement: Settlement,
         note: Option<String>,
     ) -> Result<(), Stop> {
-        let Task { row, order, effect } = task;
+        let Task { row, effect, order: _ } = task;
         let kind = effect.kind();
         match self.delivery.tell(task, &settlement, self.clock.now()).await {
             Told::Recorded => (),
             Told::Later(why) => {
-                tracing::warn!(outbox.id = %row.id, order.id = %order, kind, why, "not told yet");
+                tracing::warn!(why, "not told yet");
                 metrics::relay_put_off(kind, "deliver");
                 let put_off = PutOff {
                     state: WaitingState::Waiting,
@@ -103,7 +98,7 @@ impl Carrier {
         }
         let settled = settlement.name();
         let note = note.as_deref().unwrap_or_default();
-        tracing::info!(outbox.id = %row.id, order.id = %order, kind, settled, note, "row settled");
+        tracing::info!(settled, note, "row settled");
         self.rows.finish(row).await?;
         reach(Point::AfterFinish).await;
         Ok(())
@@ -117,7 +112,6 @@ impl Carrier {
     /// Whether another task stored the key cannot be read now: the row is requeued.
     pub(super) async fn key_of(
         &self,
-        row: &ClaimedRow,
         order: OrderId,
         terms: &PaymentTerms,
         secret: Option<BillingSecret>,
@@ -137,7 +131,7 @@ impl Carrier {
             let why = "the answer that held it was lost";
             return Ok(Some(missing(KeptKey { id, user, sealed: None }, order, why)));
         };
-        match self.sealed(row, (id, user), &key).await {
+        match self.sealed((id, user), &key).await {
             Ok(sid) => {
                 *billing_key = Some(id);
                 let sealed = SealedKey {
@@ -158,7 +152,6 @@ impl Carrier {
     /// The key under its user's key, which is waited for while the database is unavailable.
     async fn sealed(
         &self,
-        row: &ClaimedRow,
         (id, user): (BillingKeyId, UserId),
         key: &BillingSecret,
     ) -> Result<Sealed<String>, VaultError> {
@@ -168,7 +161,7 @@ impl Carrier {
             match self.vault.seal(user, &stream, seals::SID, &sid).await {
                 Err(error @ VaultError::Keys(_)) => {
                     let error = with_causes(&error);
-                    tracing::warn!(outbox.id = %row.id, error, "recurring key not sealed yet");
+                    tracing::warn!(error, "recurring key not sealed yet");
                     self.clock.sleep(self.retries.pause(tries)).await;
                     tries += 1;
                 }
@@ -178,7 +171,7 @@ impl Carrier {
     }
 
     pub(super) async fn bury(&self, row: &ClaimedRow, why: &str) -> Result<(), RowError> {
-        tracing::error!(outbox.id = %row.id, stream = row.aggregate_id, kind = row.kind, why, "row died");
+        tracing::error!(why, "row died");
         self.rows.bury(row, &clipped(why)).await?;
         metrics::relay_died(kind_label(&row.kind));
         Ok(())
