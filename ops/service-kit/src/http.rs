@@ -4,11 +4,13 @@
 //! problem+json for whatever goes wrong: a panic, an unknown route, a body that cannot be read.
 //! [`serve`] runs it and drains it. [`ops_routes`] tell an operator how the process is doing.
 
+mod cors;
 mod errors;
 mod ops;
 mod serve;
 mod standard;
 
+pub use cors::open_to;
 pub use errors::problem_from;
 pub use ops::{Health, ops_routes};
 pub use serve::{DRAIN_WAIT_MAX, Listener, ServeError, serve};

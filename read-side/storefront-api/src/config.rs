@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use poem::http::HeaderValue;
+use poem::http::uri::Authority;
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings};
 use service_kit::telemetry::LogFormat;
@@ -10,6 +12,9 @@ use service_kit::telemetry::LogFormat;
 /// Database connections when nothing else is asked for. A page is one short statement, so eight
 /// connections answer thousands of pages a second; the database serves other processes too.
 const DATABASE_CONNECTIONS_DEFAULT: usize = 8;
+/// Searches a minute and address when nothing else is asked for: more than a person can read, and
+/// room for several behind one address.
+const SEARCHES_PER_MINUTE_DEFAULT: u32 = 120;
 
 /// Everything `storefront-api` reads from its environment, and nothing else.
 #[derive(Debug, Clone)]
@@ -31,6 +36,11 @@ pub struct StorefrontConfig {
     /// `STOREFRONT_CACHE`: whether finished catalogue pages are kept for a moment, `on` or `off`;
     /// `on` when unset. `off` is for measuring the database.
     pub cache: Switch,
+    /// `SEARCHES_PER_MINUTE`: keyword searches of one address, a quarter of them at once; 120 when
+    /// unset, without limit for 0.
+    pub searches_per_minute: u32,
+    /// `CORS_ORIGINS`: origins whose pages may call us, separated by commas; none when unset.
+    pub cors_origins: Vec<HeaderValue>,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
     /// `CLOCK_FILE`, with `CLOCK_SETTABLE=1`: a file of seconds by which the clock is moved. Development
@@ -59,10 +69,51 @@ impl StorefrontConfig {
                 1..=200,
             )?,
             cache: settings.parsed("STOREFRONT_CACHE", Switch::On)?,
+            searches_per_minute: settings.number(
+                "SEARCHES_PER_MINUTE",
+                SEARCHES_PER_MINUTE_DEFAULT,
+                0..=60_000,
+            )?,
+            cors_origins: origins(&settings)?,
             log_format: settings.parsed("LOG_FORMAT", LogFormat::Json)?,
             clock: ClockSource::load(&settings)?,
         })
     }
+}
+
+/// Each origin as a browser sends it: scheme, host and port, nothing behind them.
+fn origins(settings: &Settings<'_>) -> Result<Vec<HeaderValue>, ConfigError> {
+    let list = settings.optional("CORS_ORIGINS").unwrap_or_default();
+    list.split(',')
+        .map(str::trim)
+        .filter(|origin| !origin.is_empty())
+        .map(|origin| {
+            let value = HeaderValue::from_str(origin).ok().filter(|_| is_origin(origin));
+            value.ok_or_else(|| {
+                ConfigError::invalid(
+                    "CORS_ORIGINS",
+                    "expected origins such as https://shop.example",
+                )
+            })
+        })
+        .collect()
+}
+
+/// Browsers send host names in lower case and leave out the port of the scheme.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else {
+        return false;
+    };
+    let default_port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return false,
+    };
+    let is_host = host.parse::<Authority>().is_ok_and(|authority| authority == host);
+    is_host
+        && !host.contains('@')
+        && !host.ends_with(default_port)
+        && !host.contains(|letter: char| letter.is_ascii_uppercase())
 }
 
 /// On or off.
@@ -115,7 +166,33 @@ mod tests {
         let config = StorefrontConfig::load(table).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8081");
         assert_eq!(config.cache, Switch::On);
-        assert!(config.redis_url.is_none());
+        assert!(config.redis_url.is_none() && config.cors_origins.is_empty());
+    }
+
+    #[test]
+    fn origins_are_taken_as_a_browser_sends_them() {
+        let load = |list: &str| {
+            StorefrontConfig::load(|name| match name {
+                "CORS_ORIGINS" => Some(list.to_owned()),
+                other => table(other),
+            })
+        };
+        let config = load("https://shop.example, http://localhost:3000,").unwrap();
+        assert_eq!(config.cors_origins, ["https://shop.example", "http://localhost:3000"]);
+        for list in [
+            "*",
+            "null",
+            "shop.example",
+            "https://shop.example/",
+            "https://shop.example:443",
+            "https://Shop.example",
+            "https://a@shop.example",
+            "javascript://x",
+            "https://",
+        ] {
+            let error = load(list).unwrap_err().to_string();
+            assert!(error.contains("CORS_ORIGINS"), "{list}: {error}");
+        }
     }
 
     #[test]

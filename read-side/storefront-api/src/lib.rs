@@ -15,6 +15,7 @@ mod own;
 mod plan;
 mod read_error;
 mod run;
+mod search_limit;
 mod state;
 
 pub use config::{NoSwitch, StorefrontConfig, Switch};

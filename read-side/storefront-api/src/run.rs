@@ -8,7 +8,7 @@ use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, Route};
 use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
-use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, standard};
+use service_kit::http::{Health, Listener, ServeError, open_to, ops_routes, serve, standard};
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::shutdown::Shutdown;
 use service_kit::tokens::AccessTokens;
@@ -17,10 +17,11 @@ use service_kit::{pools, telemetry};
 use tokio::net::TcpListener;
 
 use crate::api;
-use crate::catalogue::Window;
+use crate::catalogue::{Store, Window};
 use crate::config::StorefrontConfig;
 use crate::freshness::LookOut;
 use crate::metrics;
+use crate::search_limit::SearchLimit;
 use crate::state::State;
 
 /// The label of this process in metrics and log lines.
@@ -30,10 +31,17 @@ const SERVICE: &str = "storefront-api";
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How PostgreSQL is to plan for us. A prepared statement is planned without knowing that a page
 /// has twenty rows, so that sorting everything can look cheaper than walking the index that has the
-/// order already; here it never is, and a sort that cannot be avoided (search) still happens.
-pub(crate) const TUNING: [(&str, &str); 1] = [("enable_sort", "off")];
+/// order already; here it never is, and a sort that cannot be avoided (search) still happens. No
+/// question is worth a second core: a search that takes one takes it from somebody's page.
+pub(crate) const TUNING: [(&str, &str); 2] =
+    [("enable_sort", "off"), ("max_parallel_workers_per_gather", "0")];
 /// Longest wait for a free connection.
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Most searches at once: their pool is what bounds them. Each holds a core of the database for up
+/// to a tenth of a second, where a page takes a third of a millisecond.
+const SEARCHES_MAX: usize = 2;
+/// Longest wait of a search for its turn; then it is answered 503 with `Retry-After`.
+const SEARCH_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Why `storefront-api` did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -143,11 +151,17 @@ pub fn assemble(
         statement_timeout: STATEMENT_TIMEOUT,
     };
     let pool = pools::postgres_tuned(&config.database_url, &settings, &TUNING)?;
+    let search_settings =
+        PoolSettings { size_max: SEARCHES_MAX, wait_max: SEARCH_WAIT_MAX, ..settings };
+    let searches = pools::postgres_tuned(&config.database_url, &search_settings, &TUNING)?;
+    let look_out = LookOut::new();
+    let store = Store::new(pool.clone(), searches);
     let state = State {
         vault: Vault::new(pool.clone(), MasterKey::from_base64(&config.master_key)?),
         clock: Arc::clone(&clock),
-        look_out: LookOut::new(),
-        window: Window::new(pool.clone(), config.cache),
+        look_out: look_out.clone(),
+        window: Window::new(store, look_out, config.cache),
+        search_limit: SearchLimit::per_minute(config.searches_per_minute),
         pool: pool.clone(),
     };
     let tokens = AccessTokens::new(&config.access_token_key)?;
@@ -158,7 +172,7 @@ pub fn assemble(
     }
     let ops = ops_routes(health, recorded, env!("CARGO_PKG_VERSION"));
     Ok(Assembled {
-        api: standard(SERVICE, api).boxed(),
+        api: standard(SERVICE, open_to(api, config.cors_origins.iter().cloned())).boxed(),
         ops: standard("storefront-ops", ops).boxed(),
         background: Box::pin(state.look_out.run(pool, clock, shutdown)),
     })

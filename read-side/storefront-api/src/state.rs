@@ -6,6 +6,7 @@ use service_kit::vault::Vault;
 
 use crate::catalogue::Window;
 use crate::freshness::LookOut;
+use crate::search_limit::SearchLimit;
 
 /// The parts that handlers share. Clones share everything.
 #[derive(Clone)]
@@ -20,4 +21,6 @@ pub(crate) struct State {
     pub(crate) look_out: LookOut,
     /// The shop window with its cache.
     pub(crate) window: Window,
+    /// How often one address may search.
+    pub(crate) search_limit: SearchLimit,
 }

@@ -1,13 +1,11 @@
 //! What handlers take from a request besides its body, and what they give back besides theirs.
 
 mod client_address;
-mod cors;
 mod fields;
 mod idempotency;
 mod precondition;
 
 pub(crate) use client_address::{ClientAddress, ForwardedBy};
-pub(crate) use cors::open_to;
 pub(crate) use fields::Fields;
 pub(crate) use idempotency::{IdempotencyKey, OptionalKey, REPLAYED, RequiredKey};
 pub(crate) use precondition::{IfMatch, etag};

@@ -16,7 +16,7 @@ use poem_openapi::{OpenApi, OpenApiService};
 use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
 use service_kit::digest::Pepper;
-use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, standard};
+use service_kit::http::{Health, Listener, ServeError, open_to, ops_routes, serve, standard};
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::return_url::ReturnUrls;
 use service_kit::shutdown::Shutdown;
@@ -30,7 +30,7 @@ use crate::accounts::{Accounts, Credentials, LoginThrottle, PasswordHashes};
 use crate::api;
 use crate::breaker::GatewayBreaker;
 use crate::config::{CheckoutConfig, FeedWatcher};
-use crate::http::{ForwardedBy, open_to};
+use crate::http::ForwardedBy;
 use crate::metrics;
 use crate::outcomes::Outcomes;
 use crate::shop::Shop;
@@ -194,7 +194,7 @@ pub async fn assemble(
         watcher.stopped().await;
     };
     Ok(Assembled {
-        api: standard(SERVICE, open_to(public, own, others)).boxed(),
+        api: standard(SERVICE, open_to(public, others.into_iter().chain([own]))).boxed(),
         admin: standard("checkout-admin", admin).boxed(),
         ops: standard("checkout-ops", ops).boxed(),
         background: Box::pin(background),

@@ -45,7 +45,14 @@ impl TestApp {
         Self::over(db, &url, Switch::Off)
     }
 
-    /// The API with a proxy between it and its database.
+    /// The API as it is configured by default, with a proxy between it and its database.
+    pub(crate) async fn start_cached_behind_proxy() -> (ChaosProxy, Self) {
+        let db = TestDatabase::fresh().await;
+        let (proxy, url) = ChaosProxy::before(&db.url).await;
+        (proxy, Self::over(db, &url, Switch::On))
+    }
+
+    /// The API that asks the database for everything, with a proxy between the two.
     pub(crate) async fn start_behind_proxy() -> (ChaosProxy, Self) {
         let db = TestDatabase::fresh().await;
         let (proxy, url) = ChaosProxy::before(&db.url).await;
@@ -53,13 +60,7 @@ impl TestApp {
     }
 
     fn over(db: TestDatabase, url: &str, cache: Switch) -> Self {
-        let mut config = StorefrontConfig::load(|name| match name {
-            "DATABASE_URL" => Some(url.to_owned()),
-            "ACCESS_TOKEN_KEY" => Some(ACCESS_TOKEN_KEY.to_owned()),
-            "MASTER_KEY" => Some(MASTER_KEY.to_owned()),
-            _ => None,
-        })
-        .unwrap();
+        let mut config = config(url);
         config.cache = cache;
         let (trigger, shutdown) = shutdown::pair();
         let assembled = assemble(&config, SystemClock::shared(), shutdown).unwrap();
@@ -97,6 +98,15 @@ impl TestApp {
         Answer::of(self.api.head(path).send().await.0).await
     }
 
+    /// The answer to a browser that asks whether a page of `origin` may GET this.
+    pub(crate) async fn preflight(&self, path: &str, origin: &str) -> Answer {
+        let request = self.api.options(path).header("origin", origin);
+        let request = request
+            .header("access-control-request-method", "GET")
+            .header("access-control-request-headers", "authorization, min-event-position");
+        Answer::of(request.send().await.0).await
+    }
+
     /// The `Authorization` header of `user`.
     pub(crate) fn bearer(&self, user: UserId) -> String {
         let issued = self.tokens.issue(user, Role::User, SystemClock.now()).unwrap();
@@ -119,6 +129,18 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         self.shutdown.trigger();
     }
+}
+
+/// The configuration of an API over the database at `url`.
+pub(crate) fn config(url: &str) -> StorefrontConfig {
+    StorefrontConfig::load(|name| match name {
+        "DATABASE_URL" => Some(url.to_owned()),
+        "ACCESS_TOKEN_KEY" => Some(ACCESS_TOKEN_KEY.to_owned()),
+        "MASTER_KEY" => Some(MASTER_KEY.to_owned()),
+        "CORS_ORIGINS" => Some("https://partner.example".to_owned()),
+        _ => None,
+    })
+    .unwrap()
 }
 
 /// An answer, read to its end.

@@ -9,4 +9,6 @@ mod conventions;
 mod freshness;
 mod openapi;
 mod orders;
+mod outage;
 mod projected;
+mod searches;

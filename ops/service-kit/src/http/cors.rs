@@ -1,4 +1,4 @@
-//! Which pages may call us: those of our own origin and of a configured list.
+//! Which pages may call us: those of the origins that are listed.
 //!
 //! A request from any other page is carried out like one from no page at all and answered without
 //! leave to read it, which is for the browser to enforce; without leave no preflight succeeds, so
@@ -8,30 +8,47 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use poem::http::header::ORIGIN;
+use poem::http::header::{ORIGIN, VARY};
 use poem::http::{HeaderValue, Method};
 use poem::middleware::Cors;
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use poem_openapi::OperationId;
-use service_kit::http::problem_from;
+
+use super::problem_from;
 
 /// How long a browser may remember what we allow its pages, in seconds.
 const REMEMBERED_SECONDS: i32 = 600;
 /// What a page may send besides what it always may.
-const REQUEST_HEADERS: [&str; 5] =
-    ["authorization", "content-type", "idempotency-key", "if-match", "x-request-id"];
+const REQUEST_HEADERS: [&str; 7] = [
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "min-event-position",
+    "x-request-id",
+];
 /// What a page may read besides what it always may.
-const ANSWER_HEADERS: [&str; 6] =
-    ["etag", "event-position", "idempotent-replayed", "location", "retry-after", "x-request-id"];
+const ANSWER_HEADERS: [&str; 10] = [
+    "age",
+    "etag",
+    "event-position",
+    "idempotent-replayed",
+    "location",
+    "projection-lagging",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "x-request-id",
+];
 
-/// `app`, open to pages of these origins. The list is never empty: an empty one would be taken for
-/// all origins.
-pub(crate) fn open_to<E: Endpoint + 'static>(
+/// `app`, open to pages of these origins; to no page when there are none.
+pub fn open_to<E: Endpoint + 'static>(
     app: E,
-    own: HeaderValue,
-    others: impl IntoIterator<Item = HeaderValue>,
+    origins: impl IntoIterator<Item = HeaderValue>,
 ) -> impl Endpoint<Output = Response> {
-    let origins: BTreeSet<HeaderValue> = others.into_iter().chain([own]).collect();
+    let origins: BTreeSet<HeaderValue> = origins.into_iter().collect();
+    // The library takes an empty list for all origins; it never sees one that isn't listed.
     let cors = Cors::new()
         .allow_origins(origins.iter().cloned())
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
@@ -45,7 +62,12 @@ pub(crate) fn open_to<E: Endpoint + 'static>(
             if request.headers().get(ORIGIN).is_some_and(|origin| !origins.contains(origin)) {
                 request.headers_mut().remove(ORIGIN);
             }
-            app.call(request).await
+            let mut response = app.call(request).await?;
+            if !origins.is_empty() {
+                // A shared cache must not show one origin's leave to another, nor its absence.
+                response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
+            }
+            Ok(response)
         }
     })
 }
