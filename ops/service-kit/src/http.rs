@@ -2,23 +2,28 @@
 //!
 //! [`standard`] gives an app request ids, a body limit, security headers, access metrics, and
 //! problem+json for whatever goes wrong: a panic, an unknown route, a body that cannot be read.
-//! [`serve_with`] runs it within the limits of its listener and drains it. [`ops_routes`] tell an operator how the process is doing.
+//! [`serve_with`] runs it within the limits of its listener and drains it. [`ops_routes`] tell an
+//! operator how the process is doing.
 
 pub mod access;
 mod client_address;
 mod connection;
+mod cors;
 mod edge;
 mod errors;
+mod limit;
 mod ops;
 mod serve;
 mod standard;
 
 pub use client_address::{ClientAddress, TrustedProxies};
+pub use cors::{Origins, open_to};
 pub use edge::{
     CONNECTIONS_PER_ADDRESS, EdgeConfig, HEAD_WAIT_MAX, IDLE_WAIT_MAX, Limits, RESERVED_PLACES,
     address_block, descriptors_max,
 };
 pub use errors::problem_from;
+pub use limit::{Allowance, Limit};
 pub use ops::{Health, ops_routes};
 pub use serve::{DRAIN_WAIT_MAX, Listener, ServeError, serve, serve_with};
 pub use standard::{

@@ -117,7 +117,8 @@ pub fn main() -> ExitCode {
     let filter = PROGRAM.configuration(|lookup| {
         Settings::new(lookup).parsed(shared::LOG_FILTER.name, LogFilter::default())
     });
-    let logging = filter.and_then(|filter| log(&cli, &filter).map_err(|error| PROGRAM.failed(&error)));
+    let logging =
+        filter.and_then(|filter| log(&cli, &filter).map_err(|error| PROGRAM.failed(&error)));
     if let Err(code) = logging {
         return code;
     }

@@ -7,6 +7,7 @@ mod bodies;
 mod cursor;
 mod query;
 mod search;
+mod shelf;
 mod statements;
 mod store;
 mod window;
@@ -18,7 +19,8 @@ pub(crate) use cursor::Cursor;
 pub(crate) use query::{
     CategoryName, Filters, ListQuery, Sort, Term, offset, page_number, page_size,
 };
-pub(crate) use window::Window;
+pub(crate) use store::Store;
+pub(crate) use window::{Page, Question, Window};
 
 /// The projections that lists, main page and categories read.
 pub(crate) const LIST_PROJECTIONS: [&str; 2] = ["item_by_category", "category_totals"];

@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
-use service_kit::http::EdgeConfig;
+use service_kit::http::{EdgeConfig, Origins};
 use service_kit::telemetry::{LogFilter, LogFormat};
 
 /// Database connections when nothing else is asked for. A page is one short statement, so eight
 /// connections answer thousands of pages a second; the database serves other processes too.
 const DATABASE_CONNECTIONS_DEFAULT: u64 = 8;
+/// Searches a minute and address when nothing else is asked for: more than a person can read, and
+/// room for several behind one address.
+const SEARCHES_PER_MINUTE_DEFAULT: u64 = 120;
 
 /// Every variable of `storefront-api`.
 pub const VARIABLES: Table = &[
@@ -56,6 +59,13 @@ pub const VARIABLES: Table = &[
         "on",
         "Whether finished catalogue pages are kept for a moment; off is for measuring the database.",
     ),
+    Variable::number(
+        "SEARCHES_PER_MINUTE",
+        SEARCHES_PER_MINUTE_DEFAULT,
+        0..=60_000,
+        "Keyword searches a minute and address, a quarter of them at once; 0 for no limit.",
+    ),
+    shared::CORS_ORIGINS,
     shared::LOG_FORMAT,
     shared::LOG_FILTER,
     shared::CLOCK_FILE,
@@ -88,6 +98,11 @@ pub struct StorefrontConfig {
     /// `STOREFRONT_CACHE`: whether finished catalogue pages are kept for a moment, `on` or `off`;
     /// `on` when unset. `off` is for measuring the database.
     pub cache: Switch,
+    /// `SEARCHES_PER_MINUTE`: keyword searches of one address, a quarter of them at once; 120 when
+    /// unset, without limit for 0.
+    pub searches_per_minute: u32,
+    /// `CORS_ORIGINS`: origins whose pages may call us, separated by commas; none when unset.
+    pub cors_origins: Origins,
     /// `LOG_FORMAT`: `json` or `text`; `json` when unset. Used by the binary alone.
     pub log_format: LogFormat,
     /// `LOG_FILTER`: levels that replace the defaults, as in `info,projections=debug`; `info` when unset.
@@ -115,6 +130,8 @@ impl StorefrontConfig {
             edge: EdgeConfig::load(&settings, "STOREFRONT_CONNECTIONS_MAX")?,
             database_connections_max: settings.value("STOREFRONT_DATABASE_CONNECTIONS")?,
             cache: settings.value("STOREFRONT_CACHE")?,
+            searches_per_minute: settings.value("SEARCHES_PER_MINUTE")?,
+            cors_origins: settings.optional_value("CORS_ORIGINS")?.unwrap_or_default(),
             log_format: settings.value("LOG_FORMAT")?,
             log_filter: settings.optional_value("LOG_FILTER")?.unwrap_or_default(),
             clock: ClockSource::load(&settings)?,

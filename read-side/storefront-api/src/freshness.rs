@@ -2,7 +2,8 @@
 //!
 //! A client hands back the `Event-Position` of its command as `Min-Event-Position`. However many
 //! requests wait, one task reads the checkpoints, and only while somebody waits; each waiter is
-//! woken through a watch. After [`WAIT_MAX`] the request is answered anyway and says so.
+//! woken through a watch. After [`WAIT_MAX`] the request is answered anyway and says so; at once when
+//! the log has not even given out the position yet.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use service_kit::fault::Fault;
 use service_kit::problem::Problem;
 use service_kit::shutdown::Shutdown;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::metrics;
 use crate::read_error::{ReadError, bounded};
@@ -57,7 +58,30 @@ pub(crate) fn asked_for(token: Option<&str>) -> Result<Option<Position>, Problem
     }
 }
 
-type Checkpoints = HashMap<String, Position>;
+/// What one look at the database found.
+#[derive(Debug, Clone, Default)]
+struct Look {
+    /// How far the served version of each projection has come.
+    checkpoints: HashMap<String, Position>,
+    /// The last position that the log has given out.
+    newest: Position,
+    /// When the look began; none before the first.
+    begun_at: Option<Instant>,
+}
+
+impl Look {
+    /// Checkpoints only grow, so an old look that is far enough is as good as a new one.
+    fn shows(&self, position: Position, projections: &[&str]) -> bool {
+        projections.iter().all(|name| {
+            self.checkpoints.get(*name).is_some_and(|checkpoint| position <= *checkpoint)
+        })
+    }
+
+    /// Whether no event had this position when the look was taken, after `asked_at`.
+    fn rules_out(&self, position: Position, asked_at: Instant) -> bool {
+        self.newest < position && self.begun_at.is_some_and(|begun_at| asked_at <= begun_at)
+    }
+}
 
 /// Waits for projections. Clones share the one look-out.
 #[derive(Debug, Clone)]
@@ -65,7 +89,7 @@ pub(crate) struct LookOut(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    checkpoints: watch::Sender<Checkpoints>,
+    looks: watch::Sender<Look>,
     waiters: AtomicUsize,
     arrived: Notify,
 }
@@ -74,7 +98,7 @@ impl LookOut {
     /// A look-out that nobody feeds yet; [`LookOut::run`] does.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
-            checkpoints: watch::Sender::new(Checkpoints::new()),
+            looks: watch::Sender::new(Look::default()),
             waiters: AtomicUsize::new(0),
             arrived: Notify::new(),
         }))
@@ -89,22 +113,21 @@ impl LookOut {
         let Some(position) = position else {
             return Freshness::Fresh;
         };
-        let has_reached = |checkpoints: &Checkpoints| {
-            projections.iter().all(|name| {
-                checkpoints.get(*name).is_some_and(|checkpoint| position <= *checkpoint)
-            })
-        };
-        // Checkpoints only grow, so an old reading that is far enough is as good as a new one.
-        let mut checkpoints = self.0.checkpoints.subscribe();
-        if has_reached(&checkpoints.borrow()) {
+        let mut looks = self.0.looks.subscribe();
+        if looks.borrow().shows(position, projections) {
             return Freshness::Fresh;
         }
+        let asked_at = Instant::now();
         let Some(_place) = self.queue() else {
             metrics::lagging();
             return Freshness::Lagging;
         };
-        let reached = checkpoints.wait_for(has_reached);
-        if let Ok(Ok(_)) = timeout(WAIT_MAX, reached).await {
+        let decided = looks.wait_for(|look| {
+            look.shows(position, projections) || look.rules_out(position, asked_at)
+        });
+        if let Ok(Ok(look)) = timeout(WAIT_MAX, decided).await
+            && look.shows(position, projections)
+        {
             return Freshness::Fresh;
         }
         metrics::lagging();
@@ -123,9 +146,9 @@ impl LookOut {
                     () = arrived => (),
                 }
             }
-            match bounded(read_checkpoints(&pool)).await {
-                Ok(checkpoints) => {
-                    self.0.checkpoints.send_replace(checkpoints);
+            match bounded(look(&pool)).await {
+                Ok(look) => {
+                    self.0.looks.send_replace(look);
                     if let Some(failures) = fault.ended() {
                         tracing::info!(failures, "the checkpoints can be read again");
                     }
@@ -164,36 +187,63 @@ impl Drop for Place {
     }
 }
 
-async fn read_checkpoints(pool: &Pool) -> Result<Checkpoints, ReadError> {
+async fn look(pool: &Pool) -> Result<Look, ReadError> {
+    let begun_at = Some(Instant::now());
     let client = pool.get().await?;
     let statement = client.prepare_cached(include_str!("freshness/checkpoints.sql")).await?;
     let rows = client.query(&statement, &[]).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, Position::new(row.try_get(1)?))))
-        .collect::<Result<Checkpoints, tokio_postgres::Error>>()
-        .map_err(ReadError::from)
+    let mut look = Look { begun_at, ..Look::default() };
+    for row in rows {
+        look.checkpoints.insert(row.try_get(0)?, Position::new(row.try_get(1)?));
+        look.newest = Position::new(row.try_get(2)?);
+    }
+    Ok(look)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(number: i64) -> Checkpoints {
-        HashMap::from([("cart_view".to_owned(), Position::new(number))])
+    fn at(checkpoint: i64, newest: i64) -> Look {
+        Look {
+            checkpoints: HashMap::from([("cart_view".to_owned(), Position::new(checkpoint))]),
+            newest: Position::new(newest),
+            begun_at: Some(Instant::now()),
+        }
     }
 
     #[tokio::test]
     async fn a_waiter_goes_on_once_its_projection_is_far_enough() {
         let look_out = LookOut::new();
-        look_out.0.checkpoints.send_replace(at(6));
+        look_out.0.looks.send_replace(at(6, 7));
         let waiting = tokio::spawn({
             let look_out = look_out.clone();
             async move { look_out.wait_for(Some(Position::new(7)), &["cart_view"]).await }
         });
         look_out.0.arrived.notified().await;
-        look_out.0.checkpoints.send_replace(at(7));
+        look_out.0.looks.send_replace(at(7, 7));
         assert_eq!(waiting.await.unwrap(), Freshness::Fresh);
         assert_eq!(look_out.0.waiters.load(Ordering::Acquire), 0);
+    }
+
+    /// A look from before the request proves nothing: the event may have been recorded since.
+    #[tokio::test(start_paused = true)]
+    async fn only_a_later_look_rules_a_position_out() {
+        let look_out = LookOut::new();
+        look_out.0.looks.send_replace(at(6, 6));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let started = Instant::now();
+        let wait = || look_out.wait_for(Some(Position::new(7)), &["cart_view"]);
+        assert_eq!(wait().await, Freshness::Lagging);
+        assert!(WAIT_MAX <= started.elapsed());
+
+        let looks = async {
+            look_out.0.arrived.notified().await;
+            look_out.0.looks.send_replace(at(6, 6));
+        };
+        let started = Instant::now();
+        let (freshness, ()) = tokio::join!(wait(), looks);
+        assert_eq!((freshness, started.elapsed()), (Freshness::Lagging, Duration::ZERO));
     }
 
     #[test]

@@ -7,6 +7,9 @@ const LAGGING_TOTAL: &str = "storefront_lagging_answers_total";
 /// Catalogue bodies built from the database; the rest of the answers came out of the cache.
 const BUILT_TOTAL: &str = "storefront_bodies_built_total";
 
+/// Answers with a body that was kept beyond its moment, because the database is out of reach.
+const STALE_TOTAL: &str = "storefront_stale_answers_total";
+
 /// Describes the metrics; called once a process.
 pub(crate) fn describe() {
     describe_counter!(
@@ -15,6 +18,11 @@ pub(crate) fn describe() {
         "answers older than the position their client had asked for"
     );
     describe_counter!(BUILT_TOTAL, Unit::Count, "catalogue bodies built from the database");
+    describe_counter!(
+        STALE_TOTAL,
+        Unit::Count,
+        "answers with a kept body because the database is out of reach"
+    );
 }
 
 /// Counts an answer that was older than asked for.
@@ -22,7 +30,12 @@ pub(crate) fn lagging() {
     counter!(LAGGING_TOTAL).increment(1);
 }
 
-/// Counts a catalogue body built from the database; `kind` is one of the cache's own names.
+/// Counts a catalogue body built from the database; `kind` is one of the window's own names.
 pub(crate) fn built(kind: &'static str) {
     counter!(BUILT_TOTAL, "kind" => kind).increment(1);
+}
+
+/// Counts an answer with a body that is older than it should be.
+pub(crate) fn stale() {
+    counter!(STALE_TOTAL).increment(1);
 }

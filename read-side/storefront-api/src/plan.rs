@@ -53,6 +53,11 @@ impl Plan {
         self.0.iter().any(|step| step.kind == "Seq Scan")
     }
 
+    /// Whether a step is shared among processes.
+    pub(crate) fn is_parallel(&self) -> bool {
+        self.0.iter().any(|step| step.kind.starts_with("Gather"))
+    }
+
     /// Whether this index is used at all.
     pub(crate) fn uses(&self, index: &str) -> bool {
         self.0.iter().any(|step| step.over == index)

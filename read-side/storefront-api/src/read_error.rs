@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use contracts::money::NegativeAmount;
-use deadpool_postgres::PoolError;
+use deadpool_postgres::{PoolError, TimeoutType};
 use service_kit::fault::Fault;
 use service_kit::problem::Problem;
 use service_kit::vault::VaultError;
@@ -29,6 +29,9 @@ pub(crate) enum ReadError {
     /// No connection within the pool's bounds.
     #[error("get a database connection")]
     Connection(#[from] PoolError),
+    /// So many builds are under way that one more would only wait.
+    #[error("begin another build")]
+    Crowded,
     /// The database did not answer within [`ANSWER_WAIT_MAX`].
     #[error("hear from the database in time")]
     Silence,
@@ -47,10 +50,24 @@ pub(crate) enum ReadError {
 }
 
 impl ReadError {
+    /// Whether the database is away, rather than this question too dear or the pool too small.
+    pub(crate) fn is_outage(&self) -> bool {
+        let is_load = match self {
+            Self::Connection(error) => matches!(error, PoolError::Timeout(TimeoutType::Wait)),
+            Self::Query(error) => error.code() == Some(&SqlState::QUERY_CANCELED),
+            Self::Crowded => true,
+            Self::Silence | Self::Document(_) | Self::Amount(_) | Self::Vault(_) => false,
+        };
+        !is_load && self.is_passing()
+    }
+
     /// Whether the database is away or overloaded, so that the same question may be answered later.
     fn is_passing(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::Silence | Self::Vault(VaultError::Keys(_)) => true,
+            Self::Connection(_)
+            | Self::Crowded
+            | Self::Silence
+            | Self::Vault(VaultError::Keys(_)) => true,
             Self::Query(error) => match error.code() {
                 Some(state) => is_passing_state(state),
                 None => {

@@ -1,6 +1,7 @@
 //! Putting the parts together and running them until told to stop.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use poem::{EndpointExt, Route};
 use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
 use service_kit::database_role::{RoleError, refuse_owner};
-use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, serve_with, standard};
+use service_kit::http::{
+    Allowance, Health, Limit, Listener, ServeError, open_to, ops_routes, serve, serve_with,
+    standard,
+};
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::shutdown::{self, Shutdown};
 use service_kit::tokens::{Audience, TokenVerifier};
@@ -18,7 +22,7 @@ use service_kit::{pools, telemetry};
 use tokio::net::TcpListener;
 
 use crate::api;
-use crate::catalogue::Window;
+use crate::catalogue::{Store, Window};
 use crate::config::StorefrontConfig;
 use crate::freshness::LookOut;
 use crate::metrics;
@@ -33,12 +37,19 @@ const SAMPLED: [&str; 4] = ["listItems", "mainPage", "itemDetail", "listCategori
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How PostgreSQL is to plan for us. A prepared statement is planned without knowing that a page
 /// has twenty rows, so that sorting everything can look cheaper than walking the index that has the
-/// order already; here it never is, and a sort that cannot be avoided (search) still happens.
-pub(crate) const TUNING: [(&str, &str); 1] = [("enable_sort", "off")];
+/// order already; here it never is, and a sort that cannot be avoided (search) still happens. No
+/// question is worth a second core: a search that takes one takes it from somebody's page.
+pub(crate) const TUNING: [(&str, &str); 2] =
+    [("enable_sort", "off"), ("max_parallel_workers_per_gather", "0")];
 /// Connections to Redis, with its subscriptions.
 const REDIS_CONNECTIONS: usize = 4;
 /// Longest wait for a free connection.
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Most searches at once: their pool is what bounds them. Each holds a core of the database for up
+/// to a tenth of a second, where a page takes a third of a millisecond.
+const SEARCHES_MAX: usize = 2;
+/// Longest wait of a search for its turn; then it is answered 503 with `Retry-After`.
+const SEARCH_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Why `storefront-api` did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +123,7 @@ pub async fn run_on(
     shutdown: Shutdown,
 ) -> Result<(), StorefrontError> {
     tracing::info!(?config, "storefront-api starts");
-    let connections = config.database_connections_max + REDIS_CONNECTIONS;
+    let connections = config.database_connections_max + SEARCHES_MAX + REDIS_CONNECTIONS;
     let limits = config.edge.public_limits(connections, 1);
     // At shutdown readiness ends first, then, after a delay, the public listener, and the operators'
     // listener last.
@@ -158,11 +169,21 @@ pub fn assemble(
         statement_timeout: STATEMENT_TIMEOUT,
     };
     let pool = pools::postgres_tuned(&config.database_url, &settings, &TUNING)?;
+    let search_settings =
+        PoolSettings { size_max: SEARCHES_MAX, wait_max: SEARCH_WAIT_MAX, ..settings };
+    let searches = pools::postgres_tuned(&config.database_url, &search_settings, &TUNING)?;
+    let look_out = LookOut::new();
+    let store = Store::new(pool.clone(), searches);
     let state = State {
         vault: Vault::new(pool.clone(), MasterKey::from_base64(&config.master_key)?),
         clock: Arc::clone(&clock),
-        look_out: LookOut::new(),
-        window: Window::new(pool.clone(), config.cache),
+        look_out: look_out.clone(),
+        window: Window::new(store, look_out, config.cache),
+        searches: Arc::new(Limit::new(
+            "search",
+            "search.throttled",
+            searches_allowed(config.searches_per_minute),
+        )),
         pool: pool.clone(),
     };
     let tokens = TokenVerifier::new(&config.access_token_verifying_keys, Audience::Shop)?;
@@ -177,10 +198,18 @@ pub fn assemble(
     }
     let ops = ops_routes(health, recorded, env!("CARGO_PKG_VERSION"));
     Ok(Assembled {
-        api: standard(SERVICE, api).sampling(&SAMPLED).boxed(),
+        api: standard(SERVICE, open_to(api, &config.cors_origins)).sampling(&SAMPLED).boxed(),
         ops: standard("storefront-ops", ops).boxed(),
         background: Box::pin(state.look_out.run(pool, clock, background_end)),
     })
+}
+
+/// A quarter of a minute's searches may come at once: a search, its filters and its next pages follow
+/// each other quickly.
+fn searches_allowed(per_minute: u32) -> Option<Allowance> {
+    let allowed = Allowance::per(Duration::from_mins(1), per_minute)?;
+    let burst = NonZeroU32::new(per_minute / 4).unwrap_or(NonZeroU32::MIN);
+    Some(Allowance { burst, ..allowed })
 }
 
 /// The documented operations and their documentation.

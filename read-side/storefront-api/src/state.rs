@@ -1,7 +1,11 @@
 //! What every handler works with.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use deadpool_postgres::Pool;
 use service_kit::clock::SharedClock;
+use service_kit::http::Limit;
 use service_kit::vault::Vault;
 
 use crate::catalogue::Window;
@@ -20,4 +24,6 @@ pub(crate) struct State {
     pub(crate) look_out: LookOut,
     /// The shop window with its cache.
     pub(crate) window: Window,
+    /// How often one address may search.
+    pub(crate) searches: Arc<Limit<IpAddr>>,
 }

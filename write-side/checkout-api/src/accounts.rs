@@ -20,6 +20,7 @@ use event_store::{CommandContext, DispatchError, Executor, PgEventStore, StoreEr
 use service_kit::clock::SharedClock;
 use service_kit::config::Secret;
 use service_kit::digest::Pepper;
+use service_kit::http::Limit;
 use service_kit::problem::Problem;
 use service_kit::security::{self, Who};
 use service_kit::tokens::{Role, TokenSigner};
@@ -28,7 +29,6 @@ use uuid::Uuid;
 
 pub(crate) use self::credentials::{Credentials, CredentialsError};
 pub(crate) use self::password::{HashError, Password, PasswordHashes};
-use crate::limits::Limit;
 use crate::metrics;
 use crate::problems;
 use crate::shop::metadata_of;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
-use service_kit::http::EdgeConfig;
+use service_kit::http::{EdgeConfig, Origins};
 use service_kit::telemetry::{LogFilter, LogFormat};
 use url::Url;
 
@@ -42,7 +42,11 @@ pub const VARIABLES: Table = &[
         "127.0.0.1:9080",
         "Health, metrics and version.",
     ),
-    Variable::required("ACCESS_TOKEN_SIGNING_KEY", Shape::Key, "The Ed25519 key that signs access tokens, in base64."),
+    Variable::required(
+        "ACCESS_TOKEN_SIGNING_KEY",
+        Shape::Key,
+        "The Ed25519 key that signs access tokens, in base64.",
+    ),
     Variable::required(
         "ACCESS_TOKEN_VERIFYING_KEYS",
         Shape::Text,
@@ -59,17 +63,7 @@ pub const VARIABLES: Table = &[
          processing, paid, declined, cancelled, failed, called_off or expired. Without it checkout-api \
          shows a plain page.",
     ),
-    Variable::optional(
-        "CORS_ORIGINS",
-        Shape::Checked("origins, separated by commas", |text| {
-            if text.split(',').map(str::trim).all(is_origin) {
-                Ok(())
-            } else {
-                Err("expected origins such as https://shop.example")
-            }
-        }),
-        "Origins whose pages may call checkout-api.",
-    ),
+    shared::CORS_ORIGINS,
     shared::TRUSTED_PROXIES,
     Variable::number(
         "CHECKOUT_CONNECTIONS_MAX",
@@ -149,7 +143,7 @@ pub struct CheckoutConfig {
     /// `?order=…&outcome=…` added; a plain page of our own when unset.
     pub payment_result_url: Option<Url>,
     /// `CORS_ORIGINS`: origins whose pages may call us, separated by commas; none when unset.
-    pub cors_origins: Vec<String>,
+    pub cors_origins: Origins,
     /// `TRUSTED_PROXIES`, `CHECKOUT_CONNECTIONS_MAX`, `DRAIN_DELAY_SECONDS`: see [`EdgeConfig`].
     pub edge: EdgeConfig,
     /// `CHECKOUT_DATABASE_CONNECTIONS`: most connections for appends, and as many again for loads
@@ -215,7 +209,7 @@ impl CheckoutConfig {
             return_url_key: settings.secret("RETURN_URL_KEY")?,
             public_base_url: settings.required("PUBLIC_BASE_URL")?,
             payment_result_url: settings.optional_value("PAYMENT_RESULT_URL")?,
-            cors_origins: origins(&settings),
+            cors_origins: settings.optional_value("CORS_ORIGINS")?.unwrap_or_default(),
             edge: EdgeConfig::load(&settings, "CHECKOUT_CONNECTIONS_MAX")?,
             database_connections_max: settings.value("CHECKOUT_DATABASE_CONNECTIONS")?,
             password_hashes_max: settings
@@ -236,17 +230,6 @@ fn password_hashes_default() -> usize {
     (cores / CORES_PER_PASSWORD_HASH).max(1)
 }
 
-/// Each origin as a browser sends it: scheme, host and port, nothing behind them.
-fn origins(settings: &Settings<'_>) -> Vec<String> {
-    let list = settings.optional("CORS_ORIGINS").unwrap_or_default();
-    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-}
-
-fn is_origin(text: &str) -> bool {
-    text.is_empty()
-        || text.parse::<Url>().is_ok_and(|url| url.origin().ascii_serialization() == text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,8 +238,12 @@ mod tests {
         move |asked| match asked {
             _ if asked == name => Some(value.to_owned()),
             "DATABASE_URL" => Some("postgres://shop:hunter2@db/shop".to_owned()),
-            "ACCESS_TOKEN_SIGNING_KEY" => Some("c3RvcmVmcm9udC1zdG9yZWZyb250LXN0b3JlZnJvbnQ=".to_owned()),
-            "ACCESS_TOKEN_VERIFYING_KEYS" => Some("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned()),
+            "ACCESS_TOKEN_SIGNING_KEY" => {
+                Some("c3RvcmVmcm9udC1zdG9yZWZyb250LXN0b3JlZnJvbnQ=".to_owned())
+            }
+            "ACCESS_TOKEN_VERIFYING_KEYS" => {
+                Some("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned())
+            }
             "DIGEST_PEPPER" => Some("pepper of the tests, 32 bytes or more".to_owned()),
             "RETURN_URL_KEY" => Some("return key of the tests, 32 bytes or more".to_owned()),
             "MASTER_KEY" => Some("Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=".to_owned()),
@@ -270,7 +257,7 @@ mod tests {
         let config = CheckoutConfig::load(with("", "")).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.payment_wait_max, Duration::from_secs(10));
-        assert!(config.cors_origins.is_empty());
+        assert_eq!(config.cors_origins, Origins::default());
         assert_eq!(config.edge.trusted_proxies.to_string(), "");
     }
 

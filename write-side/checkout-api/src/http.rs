@@ -1,11 +1,9 @@
 //! What handlers take from a request besides its body, and what they give back besides theirs.
 
-mod cors;
 mod fields;
 mod idempotency;
 mod precondition;
 
-pub(crate) use cors::open_to;
 pub(crate) use fields::Fields;
 pub(crate) use idempotency::{IdempotencyKey, OptionalKey, REPLAYED, RequiredKey};
 pub(crate) use precondition::{IfMatch, etag};

@@ -24,5 +24,5 @@ mod shop;
 
 pub use admin::{AdminCreated, CreateAdminError, NewAdmin, create_admin};
 pub use config::{CheckoutConfig, FeedWatcher, VARIABLES};
-pub use limits::{Allowance, LimitConfig};
+pub use limits::LimitConfig;
 pub use run::{Assembled, Listeners, RunError, assemble, run, run_on};

@@ -8,8 +8,6 @@ use metrics::{
 
 /// Tries to log in, by outcome: `right`, `wrong`, `throttled`.
 const LOGINS: &str = "checkout_api_logins_total";
-/// Requests refused because an allowance was used up, by limit.
-const LIMITED: &str = "checkout_api_limited_total";
 /// People signed up.
 const SIGN_UPS: &str = "checkout_api_sign_ups_total";
 /// Orders placed, by kind.
@@ -24,7 +22,6 @@ const RETURNS: &str = "checkout_api_payment_returns_total";
 /// Describes the metrics; called once when the process is put together.
 pub(crate) fn describe() {
     describe_counter!(LOGINS, Unit::Count, "tries to log in");
-    describe_counter!(LIMITED, Unit::Count, "requests refused by a rate limit");
     describe_counter!(SIGN_UPS, Unit::Count, "people signed up");
     describe_counter!(ORDERS_PLACED, Unit::Count, "orders placed");
     describe_histogram!(
@@ -38,10 +35,6 @@ pub(crate) fn describe() {
 
 pub(crate) fn login(outcome: &'static str) {
     counter!(LOGINS, "outcome" => outcome).increment(1);
-}
-
-pub(crate) fn limited(limit: &'static str) {
-    counter!(LIMITED, "limit" => limit).increment(1);
 }
 
 pub(crate) fn sign_up() {

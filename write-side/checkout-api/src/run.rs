@@ -17,7 +17,9 @@ use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
 use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::digest::Pepper;
-use service_kit::http::{Health, Listener, ServeError, ops_routes, serve, serve_with, standard};
+use service_kit::http::{
+    Health, Limit, Listener, ServeError, open_to, ops_routes, serve, serve_with, standard,
+};
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::return_url::ReturnUrls;
 use service_kit::shutdown::{self, Shutdown};
@@ -31,8 +33,7 @@ use crate::accounts::{AccountLimits, Accounts, Credentials, PasswordHashes};
 use crate::api;
 use crate::breaker::GatewayBreaker;
 use crate::config::{CheckoutConfig, FeedWatcher};
-use crate::http::open_to;
-use crate::limits::{Limit, UserLimits};
+use crate::limits::UserLimits;
 use crate::metrics;
 use crate::outcomes::Outcomes;
 use crate::shop::Shop;
@@ -203,8 +204,6 @@ pub async fn assemble(
         .data(config.edge.trusted_proxies.clone())
         .around(api::ignore_head);
     let own = origin("PUBLIC_BASE_URL", &config.public_base_url)?;
-    let others = config.cors_origins.iter().map(|text| origin("CORS_ORIGINS", text));
-    let others: Vec<HeaderValue> = others.collect::<Result<_, _>>()?;
     let admin = routes(api::admin(&shop))?;
     let admin = admin.data(verifier(config, Audience::Admin)?).data(Arc::clone(&clock));
     let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown);
@@ -220,7 +219,7 @@ pub async fn assemble(
         watcher.stopped().await;
     };
     Ok(Assembled {
-        api: standard(SERVICE, open_to(public, own, others)).boxed(),
+        api: standard(SERVICE, open_to(public, &config.cors_origins.clone().and(own))).boxed(),
         admin: standard("checkout-admin", admin).boxed(),
         ops: standard("checkout-ops", ops).boxed(),
         background: Box::pin(background),

@@ -1,7 +1,7 @@
 //! Variables that several processes read: one name, one meaning.
 
 use super::{Shape, Variable};
-use crate::http::TrustedProxies;
+use crate::http::{Origins, TrustedProxies};
 use crate::telemetry::LogFilter;
 
 /// The database.
@@ -38,7 +38,8 @@ pub const LOG_FORMAT: Variable =
 pub const LOG_FILTER: Variable = Variable::optional(
     "LOG_FILTER",
     Shape::Checked("levels, as in warn,projections=debug", |text| {
-        let levels = "expected levels (off, error, warn, info, debug, trace) as in info,projections=debug";
+        let levels =
+            "expected levels (off, error, warn, info, debug, trace) as in info,projections=debug";
         text.parse::<LogFilter>().map(drop).map_err(|_invalid| levels)
     }),
     "Which log lines are written: levels, for everything or by target, that replace single defaults.",
@@ -75,6 +76,12 @@ pub const TRUSTED_PROXIES: Variable = Variable::optional(
         text.parse::<TrustedProxies>().map(drop)
     }),
     "The proxies whose X-Forwarded-For is believed, for example 10.0.0.0/8,::1.",
+);
+/// Whose pages may call.
+pub const CORS_ORIGINS: Variable = Variable::optional(
+    "CORS_ORIGINS",
+    Shape::Checked("origins, separated by commas", |text| text.parse::<Origins>().map(drop)),
+    "The origins whose pages may call this process from a browser.",
 );
 /// How long a process that is about to stop goes on accepting.
 pub const DRAIN_DELAY_SECONDS: Variable = Variable::number(

@@ -1,41 +1,44 @@
 //! The shop window's operations; open to everybody.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
+use service_kit::http::{ClientAddress, Limit};
 use service_kit::problem::Problem;
 use uuid::Uuid;
 
 use super::Tag;
 use super::models::{CategoryList, ItemDetail, ItemPage, MainPage};
-use crate::catalogue::{
-    CategoryName, DETAIL_PROJECTIONS, Filters, LIST_PROJECTIONS, ListQuery, Sort, Term, Window,
-};
-use crate::freshness::{self, Freshness, LookOut};
+use crate::catalogue::{CategoryName, Filters, ListQuery, Question, Sort, Term, Window};
+use crate::freshness;
 use crate::http::{Catalogue, Conditions};
 use crate::state::State;
 
 /// Lists, main page, product page and categories.
 pub(crate) struct CatalogueApi {
     window: Window,
-    look_out: LookOut,
+    searches: Arc<Limit<IpAddr>>,
 }
 
 impl CatalogueApi {
     /// The operations over `state`.
     pub(crate) fn new(state: &State) -> Self {
-        Self { window: state.window.clone(), look_out: state.look_out.clone() }
+        Self { window: state.window.clone(), searches: Arc::clone(&state.searches) }
     }
 
-    /// Waits for what the client asked for; `true` says that the cache must not answer.
-    async fn wait(
+    /// The page for a `question` that always has an answer.
+    async fn page<T>(
         &self,
+        question: Question,
         token: Option<&str>,
-        projections: &[&str],
-    ) -> Result<(Freshness, bool), Problem> {
-        let position = freshness::asked_for(token)?;
-        let freshness = self.look_out.wait_for(position, projections).await;
-        Ok((freshness, position.is_some()))
+        request: &Request,
+    ) -> Result<Catalogue<T>, Problem> {
+        let shown = self.window.show(question, freshness::asked_for(token)?).await?;
+        let page = shown.ok_or_else(Problem::internal_unexplained)?;
+        Ok(Catalogue::new(page, &Conditions::of(request)))
     }
 }
 
@@ -69,7 +72,7 @@ impl CatalogueApi {
         /// In which order.
         #[oai(default = "default_sort")]
         sort: Query<Sort>,
-        /// Which page, from 1.
+        /// Which page, from 1; pages lead to the first 10,000 items, `cursor` leads on.
         page: Query<Option<u32>>,
         /// How many items a page, 1 to 100; 20 when absent.
         size: Query<Option<u16>>,
@@ -89,10 +92,10 @@ impl CatalogueApi {
         }
         .with_prices(min_price.0, max_price.0)?;
         let query = ListQuery::new(filters, sort.0, page.0, cursor.0.as_deref(), size.0)?;
-        let (freshness, is_urgent) =
-            self.wait(min_event_position.0.as_deref(), &LIST_PROJECTIONS).await?;
-        let body = self.window.list(query, is_urgent).await?;
-        Ok(Catalogue::new(body, &Conditions::of(request), freshness))
+        if query.filters.keyword.is_some() {
+            self.searches.check_address(ClientAddress::of(request).0)?;
+        }
+        self.page(Question::List(query), min_event_position.0.as_deref(), request).await
     }
 
     /// The main page: nine by discount, nine by sales, the nine newest.
@@ -104,10 +107,7 @@ impl CatalogueApi {
         #[oai(name = "Min-Event-Position")]
         min_event_position: Header<Option<String>>,
     ) -> Result<Catalogue<MainPage>, Problem> {
-        let (freshness, is_urgent) =
-            self.wait(min_event_position.0.as_deref(), &LIST_PROJECTIONS).await?;
-        let body = self.window.main_page(is_urgent).await?;
-        Ok(Catalogue::new(body, &Conditions::of(request), freshness))
+        self.page(Question::Main, min_event_position.0.as_deref(), request).await
     }
 
     /// One item, with everything known about it; also when it is no longer sold.
@@ -121,11 +121,10 @@ impl CatalogueApi {
         #[oai(name = "Min-Event-Position")]
         min_event_position: Header<Option<String>>,
     ) -> Result<Catalogue<ItemDetail>, Problem> {
-        let (freshness, is_urgent) =
-            self.wait(min_event_position.0.as_deref(), &DETAIL_PROJECTIONS).await?;
-        let body = self.window.detail(item_id.0, is_urgent).await?;
-        let body = body.ok_or_else(|| Problem::not_found("item.not_found", "no such item"))?;
-        Ok(Catalogue::new(body, &Conditions::of(request), freshness))
+        let asked = freshness::asked_for(min_event_position.0.as_deref())?;
+        let shown = self.window.show(Question::Detail(item_id.0), asked).await?;
+        let page = shown.ok_or_else(|| Problem::not_found("item.not_found", "no such item"))?;
+        Ok(Catalogue::new(page, &Conditions::of(request)))
     }
 
     /// The nine categories with their Korean labels and how many items each has.
@@ -137,10 +136,7 @@ impl CatalogueApi {
         #[oai(name = "Min-Event-Position")]
         min_event_position: Header<Option<String>>,
     ) -> Result<Catalogue<CategoryList>, Problem> {
-        let (freshness, is_urgent) =
-            self.wait(min_event_position.0.as_deref(), &LIST_PROJECTIONS).await?;
-        let body = self.window.categories(is_urgent).await?;
-        Ok(Catalogue::new(body, &Conditions::of(request), freshness))
+        self.page(Question::Categories, min_event_position.0.as_deref(), request).await
     }
 }
 

@@ -109,3 +109,23 @@ async fn a_search_goes_by_the_index_of_what_is_searched_for() {
         }
     }
 }
+
+/// A word that every item has: without the setting, counting it takes a second process.
+#[tokio::test]
+async fn a_search_takes_one_process_of_the_database() {
+    let db = testkit::TestDatabase::fresh().await;
+    let client = db.client().await;
+    shop(&client).await;
+    client.batch_execute(SEARCH).await.unwrap();
+    client.batch_execute("set parallel_setup_cost = 0; set parallel_tuple_cost = 0").await.unwrap();
+    let keyword = Some(Term::parse("keyword", "상").unwrap());
+    let count = statements::count(&Filters { keyword, ..Filters::default() });
+    for plan in plans(&client, &count).await {
+        assert!(!plan.is_parallel(), "{plan:?}");
+    }
+    client.batch_execute("reset max_parallel_workers_per_gather").await.unwrap();
+    let text = format!("explain (format text) {}", count.text);
+    let rows = client.query(&text, &count.parameters()).await.unwrap();
+    let bites = rows.iter().any(|row| row.get::<_, &str>(0).contains("Gather"));
+    assert!(bites, "this test does not bite");
+}

@@ -12,8 +12,8 @@ pub(crate) const PAGE_SIZE_DEFAULT: u16 = 20;
 pub(crate) const PAGE_SIZE_MAX: u16 = 100;
 /// Longest keyword and brand, in characters. The longest brand in the catalogue has 40.
 pub(crate) const TERM_CHARS_MAX: usize = 50;
-/// Pages up to this one are kept in the cache: it is what shoppers look at.
-const CACHED_PAGES: u32 = 5;
+/// Most items that numbered pages lead to: a page costs what lies before it. A cursor leads on.
+const PAGED_ITEMS_MAX: i64 = 10_000;
 
 /// In which order a list comes; ties are broken by the item's id, so that pages are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
@@ -176,7 +176,7 @@ pub(crate) enum Place {
     After(Cursor),
 }
 
-/// One question for a list; as the cache's key it is the whole question.
+/// One question for a list; as the key of a kept body it is the whole question.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ListQuery {
     /// Which items.
@@ -193,7 +193,8 @@ impl ListQuery {
     /// Puts the parts together.
     ///
     /// # Errors
-    /// 400 for a size or page out of range, page and cursor at once, or a cursor of another list.
+    /// 400 for a size or page out of range or too far away, page and cursor at once, or a cursor of
+    /// another list.
     pub(crate) fn new(
         filters: Filters,
         sort: Sort,
@@ -210,19 +211,21 @@ impl ListQuery {
                 Some(cursor) => Place::After(cursor),
                 None => return Err(malformed("cursor", "not a cursor of this list")),
             },
-            (page, None) => Place::Page(page_number(page)?),
+            (page, None) => Place::Page(near(page_number(page)?, size)?),
         };
         Ok(Self { filters, sort, place, size })
     }
+}
 
-    /// Whether the answer is worth keeping: first pages of what everybody looks at.
-    pub(crate) fn is_cached(&self) -> bool {
-        let is_near = match self.place {
-            Place::Page(page) => page <= CACHED_PAGES,
-            Place::After(_) => false,
-        };
-        is_near && !self.filters.are_free()
+/// The page, when it ends within [`PAGED_ITEMS_MAX`].
+fn near(page: u32, size: u16) -> Result<u32, Problem> {
+    if PAGED_ITEMS_MAX < offset(page, size) + i64::from(size) {
+        let expected = format!(
+            "pages lead to the first {PAGED_ITEMS_MAX} items; `next` of a page leads on from there"
+        );
+        return Err(malformed("page", expected));
     }
+    Ok(page)
 }
 
 /// The page, 1 when absent.

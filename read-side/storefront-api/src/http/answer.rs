@@ -5,8 +5,11 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
-use poem::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, VARY};
+use poem::http::header::{
+    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, VARY,
+};
 use poem::http::{HeaderValue, StatusCode};
 use poem::{IntoResponse, Response};
 use poem_openapi::ApiResponse;
@@ -15,12 +18,12 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::{ToJSON, Type};
 
 use super::{Conditions, Finished};
+use crate::catalogue::Page;
 use crate::freshness::Freshness;
 
-/// Catalogue pages may be a second old: as long as we ourselves keep them. A shared cache may go on
-/// showing a page while it fetches the next, and through an outage of ours.
-const CATALOGUE_CACHE_CONTROL: &str =
-    "public, max-age=1, stale-while-revalidate=5, stale-if-error=60";
+/// A shared cache may show a price for a second, and never while it fetches the next one; longer
+/// only through an outage of ours. A browser asks every time, mostly to hear that nothing changed.
+const CATALOGUE_CACHE_CONTROL: &str = "public, max-age=0, s-maxage=1, stale-if-error=60";
 /// What is one's own stays with its owner, who asks every time whether it changed.
 const OWN_CACHE_CONTROL: &str = "private, no-cache";
 /// Set when the read model has not reached the position the client asked for.
@@ -35,12 +38,13 @@ pub(crate) struct Catalogue<T> {
 
 impl<T> Catalogue<T> {
     /// The answer to a request with these conditions.
-    pub(crate) fn new(body: Arc<Finished>, conditions: &Conditions, freshness: Freshness) -> Self {
-        let etag = body.etag().to_owned();
+    pub(crate) fn new(page: Page, conditions: &Conditions) -> Self {
+        let etag = page.body.etag().to_owned();
         let answer = Answer {
             cache_control: CATALOGUE_CACHE_CONTROL,
             vary: "Accept-Encoding",
-            ..Answer::new(body, etag, conditions, freshness)
+            age: page.age,
+            ..Answer::new(page.body, etag, conditions, page.freshness)
         };
         Self { answer, body: PhantomData }
     }
@@ -89,6 +93,7 @@ struct Answer {
     freshness: Freshness,
     cache_control: &'static str,
     vary: &'static str,
+    age: Option<Duration>,
 }
 
 impl Answer {
@@ -106,6 +111,7 @@ impl Answer {
             freshness,
             cache_control: OWN_CACHE_CONTROL,
             vary: "Authorization, Accept-Encoding",
+            age: None,
         }
     }
 
@@ -117,6 +123,9 @@ impl Answer {
         headers.insert(VARY, HeaderValue::from_static(self.vary));
         if let Ok(etag) = HeaderValue::from_str(&self.etag) {
             headers.insert(ETAG, etag);
+        }
+        if let Some(age) = self.age {
+            headers.insert(AGE, HeaderValue::from(age.as_secs().max(1)));
         }
         if self.freshness == Freshness::Lagging {
             headers.insert(LAGGING, HeaderValue::from_static("true"));
@@ -153,7 +162,13 @@ impl<T: Type> IntoResponse for Own<T> {
 
 impl<T: Type> ApiResponse for Catalogue<T> {
     fn meta() -> MetaResponses {
-        documented::<T>("The data", "Weak tag of the body, for `If-None-Match`")
+        let mut responses =
+            documented::<T>("The data", "Weak tag of the body, for `If-None-Match`");
+        for response in &mut responses.responses {
+            let description = "Seconds since the data was read, while our database is out of reach";
+            response.headers.push(header("Age", description, false));
+        }
+        responses
     }
 
     fn register(registry: &mut Registry) {
@@ -188,21 +203,25 @@ fn response(
     content: Vec<MetaMediaType>,
     etag: &str,
 ) -> MetaResponse {
-    let header = |name: &str, description: &str, required| MetaHeader {
-        name: name.to_owned(),
-        description: Some(description.to_owned()),
-        required,
-        deprecated: false,
-        schema: String::schema_ref(),
-    };
     let headers = vec![
         header("ETag", etag, true),
         header("Cache-Control", "What a cache may keep", true),
         header(
             "Projection-Lagging",
-            "`true` when `Min-Event-Position` was not reached within two seconds",
+            "`true` when `Min-Event-Position` is not shown: it was not reached within two seconds, or \
+             no event has it",
             false,
         ),
     ];
     MetaResponse { description, status: Some(status), status_range: None, content, headers }
+}
+
+fn header(name: &str, description: &str, required: bool) -> MetaHeader {
+    MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required,
+        deprecated: false,
+        schema: String::schema_ref(),
+    }
 }

@@ -46,7 +46,14 @@ impl TestApp {
         Self::over(db, &url, Switch::Off)
     }
 
-    /// The API with a proxy between it and its database.
+    /// The API as it is configured by default, with a proxy between it and its database.
+    pub(crate) async fn start_cached_behind_proxy() -> (ChaosProxy, Self) {
+        let db = TestDatabase::fresh().await;
+        let (proxy, url) = ChaosProxy::before(&db.url_as(Login::Reader)).await;
+        (proxy, Self::over(db, &url, Switch::On))
+    }
+
+    /// The API that asks the database for everything, with a proxy between the two.
     pub(crate) async fn start_behind_proxy() -> (ChaosProxy, Self) {
         let db = TestDatabase::fresh().await;
         let (proxy, url) = ChaosProxy::before(&db.url_as(Login::Reader)).await;
@@ -54,15 +61,7 @@ impl TestApp {
     }
 
     fn over(db: TestDatabase, url: &str, cache: Switch) -> Self {
-        let signing_key = Secret::from(SIGNING_KEY);
-        let verifying_key = public_key_of(&signing_key).unwrap();
-        let mut config = StorefrontConfig::load(|name| match name {
-            "DATABASE_URL" => Some(url.to_owned()),
-            "ACCESS_TOKEN_VERIFYING_KEYS" => Some(verifying_key.clone()),
-            "MASTER_KEY" => Some(MASTER_KEY.to_owned()),
-            _ => None,
-        })
-        .unwrap();
+        let mut config = config(url);
         config.cache = cache;
         let (trigger, shutdown) = shutdown::pair();
         let assembled = assemble(&config, SystemClock::shared(), shutdown).unwrap();
@@ -71,7 +70,7 @@ impl TestApp {
             db,
             api: TestClient::new(assembled.api),
             ops: TestClient::new(assembled.ops),
-            tokens: Arc::new(TokenSigner::new(&signing_key, &verifying_key).unwrap()),
+            tokens: Arc::new(signer()),
             shutdown: trigger,
         }
     }
@@ -100,6 +99,15 @@ impl TestApp {
         Answer::of(self.api.head(path).send().await.0).await
     }
 
+    /// The answer to a browser that asks whether a page of `origin` may GET this.
+    pub(crate) async fn preflight(&self, path: &str, origin: &str) -> Answer {
+        let request = self.api.options(path).header("origin", origin);
+        let request = request
+            .header("access-control-request-method", "GET")
+            .header("access-control-request-headers", "authorization, min-event-position");
+        Answer::of(request.send().await.0).await
+    }
+
     /// The `Authorization` header of `user`.
     pub(crate) fn bearer(&self, user: UserId) -> String {
         let issued = self.tokens.issue(user, Role::User, SystemClock.now()).unwrap();
@@ -122,6 +130,25 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         self.shutdown.trigger();
     }
+}
+
+fn signer() -> TokenSigner {
+    let signing_key = Secret::from(SIGNING_KEY);
+    let verifying_key = public_key_of(&signing_key).unwrap();
+    TokenSigner::new(&signing_key, &verifying_key).unwrap()
+}
+
+/// The configuration of an API over the database at `url`.
+pub(crate) fn config(url: &str) -> StorefrontConfig {
+    let verifying_key = public_key_of(&Secret::from(SIGNING_KEY)).unwrap();
+    StorefrontConfig::load(|name| match name {
+        "DATABASE_URL" => Some(url.to_owned()),
+        "ACCESS_TOKEN_VERIFYING_KEYS" => Some(verifying_key.clone()),
+        "MASTER_KEY" => Some(MASTER_KEY.to_owned()),
+        "CORS_ORIGINS" => Some("https://partner.example".to_owned()),
+        _ => None,
+    })
+    .unwrap()
 }
 
 /// An answer, read to its end.

@@ -140,7 +140,7 @@ async fn a_page_past_the_end_is_empty_and_has_the_true_totals() {
         |page: u32| json!({ "page": page, "size": 10, "totalElements": 123, "totalPages": 13 });
     let last = app.get("/api/items?size=10&page=13").await.json();
     assert_eq!((items(&last).len(), &last["pageInfo"]), (3, &info(13)));
-    for page in [14, 15, u32::MAX] {
+    for page in [14, 15, 1_000] {
         let past = app.get(&format!("/api/items?size=10&page={page}")).await.json();
         assert_eq!((items(&past).len(), &past["pageInfo"]), (0, &info(page)));
         assert!(past.get("next").is_none());

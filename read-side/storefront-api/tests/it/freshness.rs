@@ -1,10 +1,13 @@
 //! Read-your-writes: waiting for a projection, and saying so when it is late.
 
 use contracts::Position;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use testkit::eventually;
 
 use crate::app::{TestApp, detail, somebody};
+
+/// How long an answer waits for a position at most.
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
 async fn checkpoint(app: &TestApp, projection: &str, position: i64) {
     app.execute(&format!(
@@ -17,6 +20,8 @@ async fn checkpoint(app: &TestApp, projection: &str, position: i64) {
 async fn an_answer_waits_for_the_position_it_was_asked_for() {
     let app = TestApp::start().await;
     app.execute(&include_str!("items.sql").replace("{count}", "5")).await;
+    // The log has given out position 42.
+    app.execute("select setval('event_position', 42)").await;
     checkpoint(&app, "category_totals", 42).await;
     let token = Position::new(42).token();
     let asked = async { app.get_with("/api/items", &[("min-event-position", &token)]).await };
@@ -51,6 +56,20 @@ async fn a_late_projection_is_answered_from_anyway_and_told() {
         assert_eq!(answer.header("cache-control"), "no-store", "{path}");
         answer.json();
     }
+}
+
+/// A client that asks for what was never recorded must not hold a place for two seconds.
+#[tokio::test]
+async fn a_position_beyond_the_log_is_answered_at_once_as_lagging() {
+    let app = TestApp::start().await;
+    app.get("/api/items").await.json();
+    let token = Position::new(1 << 60).token();
+    let started = Instant::now();
+    let answer = app.get_with("/api/items", &[("min-event-position", &token)]).await;
+    let took = started.elapsed();
+    assert_eq!(answer.header("projection-lagging"), "true");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert!(took < WAIT_MAX, "{took:?}");
 }
 
 /// The cache may hold an older page; whoever asks for a newer one must not get that.

@@ -10,5 +10,8 @@ mod conventions;
 mod freshness;
 mod openapi;
 mod orders;
+mod outage;
 mod projected;
+mod searches;
+#[cfg(test)]
 mod signals;

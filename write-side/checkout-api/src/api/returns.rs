@@ -21,9 +21,9 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::orders::no_such_order;
-use service_kit::http::ClientAddress;
 use crate::shop::{Shop, metadata_of};
 use crate::{metrics, problems};
+use service_kit::http::ClientAddress;
 
 /// The path below which browsers come back.
 const PREFIX: &str = "/payments/return/";

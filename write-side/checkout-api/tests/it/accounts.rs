@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use checkout_api::{AdminCreated, Allowance, CreateAdminError, NewAdmin, create_admin};
+use checkout_api::{AdminCreated, CreateAdminError, NewAdmin, create_admin};
 use serde_json::{Value, json};
 use service_kit::config::Secret;
+use service_kit::http::Allowance;
 
 use crate::support::{ADMIN_EMAIL, Answer, PASSWORD, TestApp};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use checkout_api::Allowance;
 use serde_json::json;
+use service_kit::http::Allowance;
 use uuid::Uuid;
 
 use crate::support::{Answer, Person, TestApp, receiver};
