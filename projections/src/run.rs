@@ -60,7 +60,7 @@ pub enum RunError {
 pub async fn run(config: ProjectorConfig, shutdown: Shutdown) -> Result<(), RunError> {
     let login =
         refuse_owner(config.may_own_database, config.database_url.clone(), shutdown.clone());
-    let work = run_with(config, SystemClock::shared(), Positions::new(), shutdown);
+    let work = Box::pin(run_with(config, SystemClock::shared(), Positions::new(), shutdown));
     tokio::try_join!(work, async { login.await.map_err(RunError::from) })?;
     Ok(())
 }

@@ -113,7 +113,7 @@ async fn a_switch_after_a_rebuild_keeps_the_new_version() {
 
 /// The new version is always a little behind, as under a load that it follows more slowly. What lets the
 /// switch succeed is that `versions::try_serve` locks the served version first. Seen to fail when both
-/// were locked and compared at once: "version 2 of cart_view is behind the served one".
+/// were locked and compared at once: "version 2 of `cart_view` is behind the served one".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_is_always_a_little_behind_is_served_nevertheless() {
     let mut shop = Shop::open().await;

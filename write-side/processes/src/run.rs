@@ -129,12 +129,8 @@ pub async fn run_on(
     shutdown: Shutdown,
 ) -> Result<(), WorkerError> {
     config.check()?;
-    // A description before the recorder is there would be lost.
+    describe_metrics();
     let recorder = telemetry::metrics();
-    metrics::describe();
-    event_feed::metrics::describe();
-    event_feed::metrics::describe_read_models();
-    event_store::metrics::describe();
     let clock = config.clock.shared();
     let settings =
         PoolSettings { size_max: config.database_connections_max, ..PoolSettings::named(SERVICE) };
@@ -203,6 +199,15 @@ pub async fn run_on(
     served?;
     tracing::info!("worker stopped");
     Ok(())
+}
+
+fn describe_metrics() {
+    // A description before the recorder is there would be lost.
+    drop(telemetry::metrics());
+    metrics::describe();
+    event_feed::metrics::describe();
+    event_feed::metrics::describe_read_models();
+    event_store::metrics::describe();
 }
 
 /// What holds our books against the gateway's that the configuration describes, on connections of
