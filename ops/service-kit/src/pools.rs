@@ -72,7 +72,7 @@ impl PoolSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// The PostgreSQL URL cannot be read; the URL itself is not repeated.
-    #[error("read the database URL")]
+    #[error("DATABASE_URL: cannot be used")]
     PostgresUrl(#[from] DatabaseUrlError),
     /// The pool cannot be made with these settings.
     #[error("make the database pool")]

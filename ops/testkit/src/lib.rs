@@ -12,6 +12,7 @@ mod chaos;
 mod database;
 mod error;
 mod eventually;
+pub mod keys;
 mod log_lines;
 mod postgres;
 mod process;

@@ -1,6 +1,6 @@
 //! What the projector shows of itself: metrics, log lines, exit codes.
 
-use testkit::{Binary, TestDatabase, body_at, promtool};
+use testkit::{Binary, Login, TestDatabase, body_at, promtool};
 
 const PROCESS: &str = env!("CARGO_BIN_EXE_projector");
 const OPS: &str = "projector-ops";
@@ -13,7 +13,7 @@ fn settings(database: &str) -> Vec<(&str, &str)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_has_a_help_and_a_good_name() {
     let database = TestDatabase::fresh().await;
-    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url));
+    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url_as(Login::Projector)));
     let ops = process.address_of(OPS).await;
     body_at(ops, "/health/ready").await;
     let metrics = body_at(ops, "/metrics").await;
@@ -25,7 +25,7 @@ async fn every_metric_has_a_help_and_a_good_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_stop_leaves_no_warning() {
     let database = TestDatabase::fresh().await;
-    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url));
+    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url_as(Login::Projector)));
     process.address_of(OPS).await;
     let (code, lines) = process.stop().await;
     assert_eq!(code, Some(0), "{lines:?}");

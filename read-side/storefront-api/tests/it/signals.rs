@@ -1,16 +1,23 @@
 //! What the query API shows of itself: metrics, log lines, exit codes.
 
-use testkit::{Binary, TestDatabase, body_at, promtool};
+use std::sync::OnceLock;
+
+use testkit::{Binary, Login, TestDatabase, body_at, keys, promtool};
 
 const PROCESS: &str = env!("CARGO_BIN_EXE_storefront-api");
 const OPS: &str = "storefront-ops";
 const ARGUMENTS: &[&str] = &[];
 
+fn verifying_keys() -> &'static str {
+    static KEYS: OnceLock<String> = OnceLock::new();
+    KEYS.get_or_init(keys::access_token_verifying_keys)
+}
+
 fn settings(database: &str) -> Vec<(&str, &str)> {
     vec![
         ("DATABASE_URL", database),
-        ("MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
-        ("ACCESS_TOKEN_KEY", "0123456789abcdef0123456789abcdef"),
+        ("MASTER_KEY", keys::MASTER_KEY),
+        ("ACCESS_TOKEN_VERIFYING_KEYS", verifying_keys()),
         ("STOREFRONT_LISTEN", "127.0.0.1:0"),
         ("STOREFRONT_OPS_LISTEN", "127.0.0.1:0"),
     ]
@@ -19,7 +26,7 @@ fn settings(database: &str) -> Vec<(&str, &str)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_has_a_help_and_a_good_name() {
     let database = TestDatabase::fresh().await;
-    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url));
+    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url_as(Login::Reader)));
     let ops = process.address_of(OPS).await;
     body_at(ops, "/health/ready").await;
     let metrics = body_at(ops, "/metrics").await;
@@ -31,7 +38,7 @@ async fn every_metric_has_a_help_and_a_good_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_stop_leaves_no_warning() {
     let database = TestDatabase::fresh().await;
-    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url));
+    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url_as(Login::Reader)));
     process.address_of(OPS).await;
     let (code, lines) = process.stop().await;
     assert_eq!(code, Some(0), "{lines:?}");

@@ -9,7 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testkit::{TestDatabase, eventually, free_port};
+use testkit::{Login, TestDatabase, eventually, free_port, keys};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
@@ -40,14 +40,14 @@ impl Process {
         let database = TestDatabase::fresh().await;
         let address = || SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (api, admin, ops) = (address(), address(), address());
-        let secret = "0123456789abcdef0123456789abcdef";
         let child = Command::new("sh")
             .args(["-c", "ulimit -n 512 && exec \"$0\"", env!("CARGO_BIN_EXE_checkout-api")])
-            .env("DATABASE_URL", &database.url)
-            .env("ACCESS_TOKEN_KEY", secret)
-            .env("DIGEST_PEPPER", secret)
-            .env("RETURN_URL_KEY", secret)
-            .env("MASTER_KEY", "bWFzdGVyLW1hc3Rlci1tYXN0ZXItbWFzdGVyLW1hc3Q=")
+            .env("DATABASE_URL", database.url_as(Login::Writer))
+            .env("ACCESS_TOKEN_SIGNING_KEY", keys::ACCESS_TOKEN_SIGNING_KEY)
+            .env("ACCESS_TOKEN_VERIFYING_KEYS", keys::access_token_verifying_keys())
+            .env("DIGEST_PEPPER", keys::DIGEST_PEPPER)
+            .env("RETURN_URL_KEY", keys::RETURN_URL_KEY)
+            .env("MASTER_KEY", keys::MASTER_KEY)
             .env("PUBLIC_BASE_URL", "https://shop.example")
             .env("FEED_WATCHER", "own")
             .env("CHECKOUT_LISTEN", api.to_string())

@@ -1,6 +1,6 @@
 //! What the worker shows of itself: metrics, log lines, exit codes.
 
-use testkit::{Binary, TestDatabase, body_at, promtool};
+use testkit::{Binary, Login, TestDatabase, body_at, keys, promtool};
 
 const PROCESS: &str = env!("CARGO_BIN_EXE_worker");
 const OPS: &str = "worker";
@@ -9,9 +9,9 @@ const ARGUMENTS: &[&str] = &["run"];
 fn settings(database: &str) -> Vec<(&str, &str)> {
     vec![
         ("DATABASE_URL", database),
-        ("MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
-        ("DIGEST_PEPPER", "0123456789abcdef0123456789abcdef"),
-        ("RETURN_URL_KEY", "0123456789abcdef0123456789abcdef"),
+        ("MASTER_KEY", keys::MASTER_KEY),
+        ("DIGEST_PEPPER", keys::DIGEST_PEPPER),
+        ("RETURN_URL_KEY", keys::RETURN_URL_KEY),
         ("PUBLIC_BASE_URL", "http://127.0.0.1:1"),
         ("KAKAOPAY_BASE_URL", "http://127.0.0.1:1"),
         ("KAKAOPAY_SECRET_KEY", "test"),
@@ -22,7 +22,7 @@ fn settings(database: &str) -> Vec<(&str, &str)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_has_a_help_and_a_good_name() {
     let database = TestDatabase::fresh().await;
-    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url));
+    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url_as(Login::Worker)));
     let ops = process.address_of(OPS).await;
     body_at(ops, "/health/ready").await;
     let metrics = body_at(ops, "/metrics").await;
@@ -34,7 +34,7 @@ async fn every_metric_has_a_help_and_a_good_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_stop_leaves_no_warning() {
     let database = TestDatabase::fresh().await;
-    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url));
+    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url_as(Login::Worker)));
     process.address_of(OPS).await;
     let (code, lines) = process.stop().await;
     assert_eq!(code, Some(0), "{lines:?}");
