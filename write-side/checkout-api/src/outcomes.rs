@@ -57,7 +57,7 @@ impl Outcomes {
     }
 
     /// What `look` finds about `order`: it looks at once, and again each time something happened to
-    /// the order's payment, for at most `wait_max`. `None` when the time is over.
+    /// the order's payment, for at most `wait_max`, and a last time when that is over.
     pub(crate) async fn until<T, E, Looked>(
         &self,
         order: OrderId,
@@ -84,7 +84,11 @@ impl Outcomes {
                 }
             }
         };
-        timeout(wait_max, looking).await.unwrap_or(Ok(None))
+        match timeout(wait_max, looking).await {
+            Ok(found) => found,
+            // The time may have run out on a look that would have found it.
+            Err(_) => look().await,
+        }
     }
 
     /// Says that something was recorded which others wait for; a hint, never needed.
