@@ -31,8 +31,6 @@ use crate::{metrics, problems};
 const GATEWAY_PAUSE: Duration = Duration::from_secs(10);
 /// When the gateway refuses us, somebody has to look at our contract or configuration first.
 const MERCHANT_PAUSE: Duration = Duration::from_mins(1);
-/// Attempts that one key may open, one after another, each after the gateway was not reached.
-const ATTEMPTS_PER_KEY_MAX: u32 = 20;
 /// The field of a stored answer: which attempt the request opened. What became of the attempt is
 /// read from the order each time, so an outcome that nobody knew is never an answer.
 const ATTEMPT: &str = "attempt";
@@ -188,7 +186,8 @@ impl PaymentsApi {
         let offers = self.0.offers(order.lines.iter().map(|line| line.item_id).collect()).await?;
         let offers: Vec<_> =
             offers.into_iter().filter_map(|(id, offer)| Some((id, offer?))).collect();
-        for round in 0..ATTEMPTS_PER_KEY_MAX {
+        // Each earlier round of this key opened an attempt of this order.
+        for round in 0..=order.latest_attempt().map_or(0, |attempt| attempt.number) {
             let recorded = self.request(caller, id, (key, round), offers.clone()).await?;
             let (number, is_replay) = opened_by(&recorded)?;
             let attempt = recorded.state.placed().and_then(|order| order.attempt(number));

@@ -66,7 +66,13 @@ impl Demolition {
 async fn hit(world: &World, what: What) -> Result<(), Failure> {
     match what {
         What::Kill(victim) => kill(world, victim).await,
-        What::Freeze(role, ms) => world.fleet.freeze(role, Duration::from_millis(ms)).await,
+        What::Freeze(role, ms) => {
+            let (from, to) = world.fleet.freeze(role, Duration::from_millis(ms)).await?;
+            if matches!(role, Role::Worker | Role::SecondWorker) {
+                note(world, Interruption::WorkerFrozen(from, to));
+            }
+            Ok(())
+        }
         What::Outage(dependency, seconds) => {
             let begun = Instant::now();
             world.reach(dependency, false).await;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use service_kit::clock::{SharedClock, SystemClock};
 use tokio::process::{Child, Command};
@@ -72,16 +72,23 @@ impl Fleet {
         Ok(())
     }
 
-    /// Lets a process stand still, with all it holds, and go on after `pause`.
-    pub(crate) async fn freeze(&self, role: Role, pause: Duration) -> Result<(), Failure> {
+    /// Lets a process stand still, with all it holds, and go on after `pause`; from when to when.
+    pub(crate) async fn freeze(
+        &self,
+        role: Role,
+        pause: Duration,
+    ) -> Result<(Instant, Instant), Failure> {
+        let begun = Instant::now();
         let Some(member) = self.members.get(&role) else {
-            return Ok(());
+            return Ok((begun, begun));
         };
         // Locked meanwhile, so that no signal meets another process under the same number.
         let child = member.lock().await;
+        let begun = Instant::now();
         signal(&child, "STOP").await?;
         self.clock.sleep(pause).await;
-        signal(&child, "CONT").await
+        signal(&child, "CONT").await?;
+        Ok((begun, Instant::now()))
     }
 
     /// Starts again whatever ends by itself, for as long as it is polled.

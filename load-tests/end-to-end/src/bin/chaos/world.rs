@@ -56,6 +56,8 @@ const RAISED: [(&str, &str); 4] = [
 pub(crate) enum Interruption {
     /// A worker ended at this moment.
     WorkerKilled(Instant),
+    /// A worker stood still between these two, and whatever reached it waited.
+    WorkerFrozen(Instant, Instant),
     /// The database was unavailable between these two.
     DatabaseAway(Instant, Instant),
 }

@@ -125,7 +125,8 @@ fn is_excusable(
             continue;
         };
         if !was_killed_holding(*at, &interruptions) {
-            return Err("is missing although its answer reached a living worker".to_owned());
+            let later = killed_after(*at, &interruptions);
+            return Err(format!("is missing although its answer reached a living worker, {later}"));
         }
     }
     Ok(())
@@ -135,17 +136,71 @@ fn is_excusable(
 /// stored.
 fn was_killed_holding(at: Instant, interruptions: &[Interruption]) -> bool {
     let mut stored = at + STORED_WITHIN;
-    for interruption in interruptions {
-        if let Interruption::DatabaseAway(from, to) = interruption
-            && *from <= stored
-            && at <= *to
-        {
-            // A worker tries again for some seconds after the database came back.
-            stored = stored.max(*to + STORED_WITHIN * 5);
+    // In the order of their ends, so that what one of them puts off the next one may.
+    for (from, to, longer) in delays(interruptions) {
+        if from <= stored && at <= to {
+            stored = stored.max(to + longer);
         }
     }
-    interruptions.iter().any(|interruption| match interruption {
-        Interruption::WorkerKilled(killed) => at <= *killed && *killed <= stored,
-        Interruption::DatabaseAway(..) => false,
+    kills(interruptions).any(|killed| at <= killed && killed <= stored)
+}
+
+/// From when to when nothing could be stored, and how long after that it certainly was.
+fn delays(interruptions: &[Interruption]) -> Vec<(Instant, Instant, Duration)> {
+    let mut delays: Vec<_> = interruptions
+        .iter()
+        .filter_map(|interruption| match interruption {
+            Interruption::WorkerKilled(_) => None,
+            Interruption::WorkerFrozen(from, to) => Some((*from, *to, STORED_WITHIN)),
+            // A worker tries again for some seconds after the database came back.
+            Interruption::DatabaseAway(from, to) => Some((*from, *to, STORED_WITHIN * 5)),
+        })
+        .collect();
+    delays.sort_by_key(|(_, to, _)| *to);
+    delays
+}
+
+fn kills(interruptions: &[Interruption]) -> impl Iterator<Item = Instant> {
+    interruptions.iter().filter_map(|interruption| match interruption {
+        Interruption::WorkerKilled(killed) => Some(*killed),
+        Interruption::WorkerFrozen(..) | Interruption::DatabaseAway(..) => None,
     })
+}
+
+/// When the next worker was killed, for whoever looks for the cause.
+fn killed_after(at: Instant, interruptions: &[Interruption]) -> String {
+    match kills(interruptions).filter(|killed| at <= *killed).min() {
+        None => "and no worker was killed afterwards".to_owned(),
+        Some(killed) => {
+            format!("and the next one was killed {:.1} s later", (killed - at).as_secs_f64())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        static ZERO: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *ZERO.get_or_init(Instant::now) + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_kill_excuses_a_lost_key_only_while_it_could_not_be_stored() {
+        let (killed, frozen, away) =
+            (Interruption::WorkerKilled, Interruption::WorkerFrozen, Interruption::DatabaseAway);
+        let excused = |interruptions: &[Interruption]| was_killed_holding(at(100), interruptions);
+        assert!(excused(&[killed(at(101))]));
+        assert!(!excused(&[killed(at(99)), killed(at(104))]));
+        // Killed as soon as it went on: it never had the time.
+        assert!(excused(&[killed(at(112)), frozen(at(97), at(112))]));
+        assert!(!excused(&[killed(at(116)), frozen(at(97), at(112))]));
+        assert!(!excused(&[killed(at(112)), frozen(at(104), at(112))]));
+        assert!(!excused(&[frozen(at(97), at(112))]));
+        assert!(excused(&[killed(at(140)), away(at(101), at(131))]));
+        assert!(!excused(&[killed(at(147)), away(at(101), at(131))]));
+        // One after the other.
+        assert!(excused(&[killed(at(133)), away(at(113), at(131)), frozen(at(97), at(112))]));
+    }
 }
