@@ -43,7 +43,7 @@ const CONNECTIONS_REFUSED_TOTAL: &str = "http_connections_refused_total";
 const CONNECTIONS_TIMED_OUT_TOTAL: &str = "http_connections_timed_out_total";
 
 /// Describes the metrics of connections.
-pub(super) fn describe_connections() {
+fn describe_connections() {
     describe_gauge!(CONNECTIONS, Unit::Count, "connections open now");
     describe_gauge!(CONNECTION_PLACES, Unit::Count, "connections that may be open at once");
     describe_counter!(ACCEPT_FAILURES_TOTAL, Unit::Count, "failures to accept a connection");
@@ -140,6 +140,7 @@ where
     A::Endpoint: 'static,
 {
     let failed = |source| ServeError { name, source };
+    describe_connections();
     let listener = listener.into().into_tokio().map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(listener = name, %address, places = limits.places, "listening");

@@ -53,7 +53,6 @@ const POLICY_DATA: &str = "default-src 'none'; frame-ancestors 'none'";
 /// Describes the access metrics; call it once in `main`.
 pub fn describe() {
     super::limit::describe_limits();
-    super::serve::describe_connections();
     describe_counter!(REQUESTS_TOTAL, Unit::Count, "requests answered");
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "time to answer a request");
 }

@@ -152,9 +152,8 @@ fn card(row: &Row) -> Result<Card, ReadError> {
 async fn total(client: &Client, filters: &Filters) -> Result<i64, ReadError> {
     if filters.are_free() {
         let count = statements::count(filters);
-        let prepared = client.prepare_cached(&count.text).await?;
-        let row = client.query_one(&prepared, &count.parameters()).await?;
-        return Ok(row.try_get(0)?);
+        let rows = prepared::query(client, &count.text, &count.parameters()).await?;
+        return Ok(rows.first().map_or(Ok(0), |row| row.try_get(0))?);
     }
     let totals = totals(client).await?;
     let name = statements::category_name(filters.category);
