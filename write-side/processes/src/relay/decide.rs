@@ -44,6 +44,9 @@ pub struct RetryPolicy {
     /// How often a refund's call is repeated after look-ups that found nothing. A gateway that keeps
     /// refusing for a reason it doesn't give is a case for an operator.
     pub refund_repeats_max: u32,
+    /// How long a recurring key must be absent before it counts as lost: another worker may hold it
+    /// in memory, having stood still or lost the database, and stores it as soon as it can.
+    pub key_absent_for: Duration,
 }
 
 /// What a refund waits in addition to the call's time-out before it is repeated.
@@ -62,6 +65,7 @@ impl Default for RetryPolicy {
             cancel_for: Duration::from_hours(72),
             refund_repeat_after: kakaopay::ClientConfig::CALL_TIMEOUT + REFUND_MARGIN,
             refund_repeats_max: 5,
+            key_absent_for: Duration::from_secs(15),
         }
     }
 }

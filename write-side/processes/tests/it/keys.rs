@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use contracts::events::OrderKind;
 use domain::order::OrderStatus;
+use processes::relay::RowClass;
 use testkit::eventually;
 
 use crate::world::{PATIENCE, World};
@@ -100,6 +101,40 @@ async fn a_key_that_still_waits_to_be_stored_is_not_taken_for_missing() {
     let before = world.number("select last_value from refused_keys").await;
     keys_are_refused(&world, before + 10).await;
     world.execute("drop trigger refuse on billing_keys").await;
+    let paid = world.becomes(order, OrderStatus::Paid).await;
+    let approval = paid.payment().and_then(|attempt| attempt.stage.approval()).unwrap();
+    assert!(approval.billing_key.is_some(), "the key is on record");
+    worker.stop().await.unwrap();
+}
+
+/// A worker that holds a key and lost its lease stores the key, which its heir cannot see. Seen to
+/// fail: the heir took the absent key for lost, the approval was recorded without it, and the key was
+/// in the table all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_heir_waits_for_the_key_that_another_worker_holds() {
+    let mut world = World::new().await;
+    world.config.retries.key_absent_for = Duration::from_secs(15);
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.page_of(order).await;
+    refuse_keys(&world).await;
+    world.pay(order).await;
+    keys_are_refused(&world, 3).await;
+
+    let rows = world.rows("heir");
+    let row = eventually(PATIENCE, || async {
+        world.leases_run_out().await;
+        rows.claim(RowClass::Shopper, 1).await.unwrap().pop()
+    })
+    .await;
+    world.carrier(rows, world.gateway()).carry(row).await;
+    let missing = "select count(*) from billing_keys where state = 'missing'";
+    assert_eq!(world.number(missing).await, 0);
+
+    world.execute("drop trigger refuse on billing_keys").await;
+    let kept = "select count(*) from billing_keys where state = 'active'";
+    eventually(PATIENCE, || async { (world.number(kept).await == 1).then_some(()) }).await;
+    world.execute("update outbox set not_before = clock_timestamp()").await;
     let paid = world.becomes(order, OrderStatus::Paid).await;
     let approval = paid.payment().and_then(|attempt| attempt.stage.approval()).unwrap();
     assert!(approval.billing_key.is_some(), "the key is on record");

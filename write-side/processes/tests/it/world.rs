@@ -404,5 +404,6 @@ fn config(database_url: &str, kakaopay: &str) -> WorkerConfig {
     config.retries.refund_repeat_after = Duration::from_millis(50);
     config.retries.look_up_pause_min = Duration::from_millis(5);
     config.retries.look_up_pause_max = Duration::from_millis(50);
+    config.retries.key_absent_for = Duration::from_millis(50);
     config
 }

@@ -3,19 +3,29 @@
 //! Such a key stands in memory and nowhere else. The task that has it tries to store it for as long as
 //! the process lives, and a process that drains waits for these tasks longer than for others. Their
 //! number is bounded by the rows under way. A row whose key is held is not settled under a later claim
-//! of the same process: a look-up would find it paid and its key missing.
+//! of the same process: a look-up would find it paid and its key missing. Another process cannot see
+//! what is held here; it waits before it takes an absent key for lost ([`Keys::absent_for`]).
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use contracts::BillingKeyId;
 use tokio::sync::watch;
 
 use crate::metrics;
 
-/// The keys that wait to be stored. Clones share them.
+/// How long it is remembered since when a key is absent; the row may have gone to another worker.
+const REMEMBERED_FOR: Duration = Duration::from_mins(10);
+
+/// The keys that wait to be stored, and those that were looked for in vain. Clones share them.
 #[derive(Clone)]
-pub struct Keys(Arc<watch::Sender<Vec<BillingKeyId>>>);
+pub struct Keys {
+    held: Arc<watch::Sender<Vec<BillingKeyId>>>,
+    /// Since when each key is absent, by the monotonic clock.
+    absent: Arc<Mutex<HashMap<BillingKeyId, Duration>>>,
+}
 
 /// One key, until it is dropped.
 pub(super) struct KeyHold {
@@ -25,14 +35,14 @@ pub(super) struct KeyHold {
 
 impl Default for Keys {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Vec::new())))
+        Self { held: Arc::new(watch::Sender::new(Vec::new())), absent: Arc::default() }
     }
 }
 
 impl Keys {
     /// Holds the key `id` until the value is dropped.
     pub(super) fn hold(&self, id: BillingKeyId) -> KeyHold {
-        self.0.send_modify(|held| {
+        self.held.send_modify(|held| {
             held.push(id);
             metrics::billing_keys_held(held.len());
         });
@@ -41,17 +51,25 @@ impl Keys {
 
     /// Whether a task of this process still has the key `id` to store.
     pub(super) fn is_held(&self, id: BillingKeyId) -> bool {
-        self.0.borrow().contains(&id)
+        self.held.borrow().contains(&id)
+    }
+
+    /// How long this process has known that the key `id` is not stored, which it found again at `now`.
+    /// Zero at the first time; what lies longer back than [`REMEMBERED_FOR`] is forgotten.
+    pub(super) fn absent_for(&self, id: BillingKeyId, now: Duration) -> Duration {
+        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        absent.retain(|_, since| now.saturating_sub(*since) < REMEMBERED_FOR);
+        now.saturating_sub(*absent.entry(id).or_insert(now))
     }
 
     /// How many keys wait to be stored now.
     pub fn held(&self) -> usize {
-        self.0.borrow().len()
+        self.held.borrow().len()
     }
 
     /// Ends once every key is stored.
     pub async fn all_stored(&self) {
-        let mut held = self.0.subscribe();
+        let mut held = self.held.subscribe();
         // The sender lives in `self`, so the wait cannot fail.
         drop(held.wait_for(Vec::is_empty).await);
     }
@@ -59,7 +77,7 @@ impl Keys {
 
 impl Drop for KeyHold {
     fn drop(&mut self) {
-        self.keys.0.send_modify(|held| {
+        self.keys.held.send_modify(|held| {
             if let Some(index) = held.iter().position(|id| *id == self.id) {
                 held.swap_remove(index);
             }

@@ -1,5 +1,7 @@
 //! What happens to a row once its outcome is known: stored, reported to the aggregate, and taken out.
 
+use std::time::Duration;
+
 use contracts::{BillingKeyId, OrderId, Sealed, UserId, seals};
 use domain::Settlement;
 use domain::effects::PaymentTerms;
@@ -12,6 +14,12 @@ use super::{Carrier, Next, STORE_TRIES_MAX, Stop, clipped};
 use crate::failpoints::{Point, reach};
 use crate::gateway::BillingSecret;
 use crate::metrics;
+
+/// Longest pause before a recurring key is stored again: far below the time for which another worker
+/// waits for it, so that the two don't disagree about it once the database is back.
+const KEY_STORE_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Pause before a recurring key that another worker may hold is looked for again.
+const KEY_LOOK_PAUSE: Duration = Duration::from_secs(3);
 
 /// How long a write is repeated while the database is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +62,13 @@ impl Carrier {
                     if tries < STORE_TRIES_MAX || patience == Patience::UntilStored =>
                 {
                     tracing::warn!(error = with_causes(&error), "not stored yet");
-                    self.clock.sleep(self.retries.pause(tries)).await;
+                    let pause = self.retries.pause(tries);
+                    self.clock
+                        .sleep(match patience {
+                            Patience::Bounded => pause,
+                            Patience::UntilStored => pause.min(KEY_STORE_PAUSE_MAX),
+                        })
+                        .await;
                     tries += 1;
                 }
                 written => return written,
@@ -128,6 +142,16 @@ impl Carrier {
                 *billing_key = Some(id);
                 return Ok(None);
             }
+            let absent_for = self.keys.absent_for(id, self.clock.monotonic());
+            if absent_for < self.retries.key_absent_for {
+                *next = Next::LookUp {
+                    pause: KEY_LOOK_PAUSE,
+                    is_counted: false,
+                    is_unsent: false,
+                    why: "another worker may still store the recurring key".to_owned(),
+                };
+                return Ok(None);
+            }
             let why = "the answer that held it was lost";
             return Ok(Some(missing(KeptKey { id, user, sealed: None }, order, why)));
         };
@@ -162,7 +186,7 @@ impl Carrier {
                 Err(error @ VaultError::Keys(_)) => {
                     let error = with_causes(&error);
                     tracing::warn!(error, "recurring key not sealed yet");
-                    self.clock.sleep(self.retries.pause(tries)).await;
+                    self.clock.sleep(self.retries.pause(tries).min(KEY_STORE_PAUSE_MAX)).await;
                     tries += 1;
                 }
                 sealed => return sealed,
