@@ -5,7 +5,8 @@
 //! [`serve_with`] runs it within the limits of its listener and drains it. [`ops_routes`] tell an
 //! operator how the process is doing.
 
-pub mod access;
+pub(crate) mod access;
+mod bodies;
 mod client_address;
 mod connection;
 mod cors;
@@ -16,6 +17,7 @@ mod ops;
 mod serve;
 mod standard;
 
+pub use bodies::{BODY_BYTES_MAX, BODY_WAIT_MAX};
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use cors::{Origins, open_to};
 pub use edge::{
@@ -26,7 +28,4 @@ pub use errors::problem_from;
 pub use limit::{Allowance, Limit};
 pub use ops::{Health, ops_routes};
 pub use serve::{DRAIN_WAIT_MAX, Listener, ServeError, serve, serve_with};
-pub use standard::{
-    BODY_BYTES_MAX, BODY_WAIT_MAX, REQUEST_SECONDS, REQUESTS_TOTAL, StandardEndpoint, describe,
-    standard,
-};
+pub use standard::{REQUEST_SECONDS, REQUESTS_TOTAL, StandardEndpoint, describe, standard};

@@ -2,8 +2,9 @@
 //!
 //! The log keeps what it is given, so it is given ciphertext. Each user has a key in `user_keys`,
 //! wrapped by a master key that lies outside the database; deleting the row makes every copy of
-//! that user's data unreadable, backups included. User, stream and field are bound to the
-//! ciphertext, so a value copied to another place does not open there.
+//! that user's data unreadable, except with a backup of the database that still holds the row. User,
+//! stream and field are bound to the ciphertext, so a value copied to another place does not open
+//! there.
 //!
 //! Keys are cached for [`KEY_CACHE_TTL`]: another process may open data for that long after a key
 //! was destroyed, never longer.

@@ -29,6 +29,10 @@ const CONNECTIONS_MAX: usize = 512;
 /// Pause after a connection that could not be accepted, for example for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// The answer to a head that the APIs would read otherwise than the front does.
+const MALFORMED: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /// Where the two APIs listen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Behind {
@@ -77,6 +81,9 @@ pub(crate) async fn serve(at: SocketAddr, behind: Behind, shutdown: Shutdown) ->
 async fn exchange(mut client: TcpStream, from: IpAddr, behind: Behind) -> io::Result<()> {
     let Ok(head) = timeout(HEAD_WAIT_MAX, head(&mut client)).await else { return Ok(()) };
     let head = head?;
+    if has_bare_line_feed(&head) {
+        return client.write_all(MALFORMED).await;
+    }
     let Some(end_of_line) = head.windows(2).position(|two| two == b"\r\n") else {
         return Ok(());
     };
@@ -122,6 +129,19 @@ fn without_own_lines(received: &[u8]) -> Vec<u8> {
     kept
 }
 
+/// Whether a line of the head ends with a line feed alone. The APIs take that for the end of a line,
+/// so a line that begins there would pass `without_own_lines`.
+fn has_bare_line_feed(received: &[u8]) -> bool {
+    let end = received.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(received.len());
+    let head = received.get(..end).unwrap_or(received);
+    let mut before = b' ';
+    head.iter().any(|byte| {
+        let is_bare = *byte == b'\n' && before != b'\r';
+        before = *byte;
+        is_bare
+    })
+}
+
 /// Reading is the storefront's, save what the command API alone knows.
 fn api_for(head: &[u8], behind: Behind) -> SocketAddr {
     let text = String::from_utf8_lossy(head);
@@ -154,6 +174,16 @@ mod tests {
         ] {
             assert_eq!(api_for(head.as_bytes(), behind).port(), port, "{head}");
         }
+    }
+
+    #[test]
+    fn a_client_writes_no_address_of_its_own() {
+        let head = b"GET / HTTP/1.1\r\nX-Forwarded-For: 9.9.9.9\r\nHost: a\r\n\r\n";
+        assert_eq!(without_own_lines(head), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(!has_bare_line_feed(head));
+        // hyper reads two lines here.
+        assert!(has_bare_line_feed(b"GET / HTTP/1.1\r\nHost: a\nX-Forwarded-For: 9.9.9.9\r\n\r\n"));
+        assert!(!has_bare_line_feed(b"POST / HTTP/1.1\r\nHost: a\r\n\r\nbody\nbody"));
     }
 
     #[test]

@@ -187,10 +187,7 @@ pub fn assemble(
         pool: pool.clone(),
     };
     let tokens = TokenVerifier::new(&config.access_token_verifying_keys, Audience::Shop)?;
-    let api = routes(&state)?
-        .data(Arc::new(tokens))
-        .data(Arc::clone(&clock))
-        .data(config.edge.trusted_proxies.clone());
+    let api = routes(&state)?.data(Arc::new(tokens)).data(Arc::clone(&clock));
     let background_end = shutdown.delayed(config.edge.drain_delay);
     let mut health = Health::new().requires_postgres(pool.clone()).until(shutdown);
     if let Some(url) = &config.redis_url {
@@ -198,7 +195,10 @@ pub fn assemble(
     }
     let ops = ops_routes(health, recorded, env!("CARGO_PKG_VERSION"));
     Ok(Assembled {
-        api: standard(SERVICE, open_to(api, &config.cors_origins)).sampling(&SAMPLED).boxed(),
+        api: standard(SERVICE, open_to(api, &config.cors_origins))
+            .sampling(&SAMPLED)
+            .trusting(config.edge.trusted_proxies.clone())
+            .boxed(),
         ops: standard("storefront-ops", ops).boxed(),
         background: Box::pin(state.look_out.run(pool, clock, background_end)),
     })

@@ -201,7 +201,6 @@ pub async fn assemble(
     let public = routes(api::public(&shop))?
         .data(verifier(config, Audience::Shop)?)
         .data(Arc::clone(&clock))
-        .data(config.edge.trusted_proxies.clone())
         .around(api::ignore_head);
     let own = origin("PUBLIC_BASE_URL", &config.public_base_url)?;
     let admin = routes(api::admin(&shop))?;
@@ -219,8 +218,12 @@ pub async fn assemble(
         watcher.stopped().await;
     };
     Ok(Assembled {
-        api: standard(SERVICE, open_to(public, &config.cors_origins.clone().and(own))).boxed(),
-        admin: standard("checkout-admin", admin).boxed(),
+        api: standard(SERVICE, open_to(public, &config.cors_origins.clone().and(own)))
+            .trusting(config.edge.trusted_proxies.clone())
+            .boxed(),
+        admin: standard("checkout-admin", admin)
+            .trusting(config.edge.trusted_proxies.clone())
+            .boxed(),
         ops: standard("checkout-ops", ops).boxed(),
         background: Box::pin(background),
     })

@@ -11,8 +11,7 @@ use crate::tokens::{Caller, Role};
 /// What is known about the request under way.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    peer: Option<IpAddr>,
-    client: OnceLock<IpAddr>,
+    client: Option<IpAddr>,
     caller: OnceLock<(UserId, Role)>,
 }
 
@@ -21,8 +20,8 @@ tokio::task_local! {
 }
 
 impl Known {
-    pub(super) fn of_peer(peer: Option<IpAddr>) -> Arc<Self> {
-        Arc::new(Self { peer, ..Self::default() })
+    pub(super) fn of_client(client: Option<IpAddr>) -> Arc<Self> {
+        Arc::new(Self { client, ..Self::default() })
     }
 
     pub(super) fn caller(&self) -> Option<(UserId, Role)> {
@@ -42,12 +41,7 @@ pub(crate) fn note_caller(caller: &Caller) {
     KNOWN.try_with(|known| known.caller.set((caller.user_id, caller.role)).ok()).ok();
 }
 
-/// Notes where the request comes from, where the connection's peer is a proxy.
-pub fn note_client_address(address: IpAddr) {
-    KNOWN.try_with(|known| known.client.set(address).ok()).ok();
-}
-
-/// Where the request under way comes from: as noted, else the peer of its connection.
+/// The client of the request under way.
 pub(crate) fn address() -> Option<IpAddr> {
-    KNOWN.try_with(|known| known.client.get().copied().or(known.peer)).ok().flatten()
+    KNOWN.try_with(|known| known.client).ok().flatten()
 }

@@ -15,12 +15,12 @@ use metrics::counter;
 use poem::http::HeaderMap;
 use poem::{FromRequest, Request, RequestBody};
 
-use super::access;
-
 /// Requests with `X-Forwarded-For` from a peer that is no trusted proxy. Alert: a proxy in front of
 /// this process is missing from `TRUSTED_PROXIES`, or a client makes addresses up.
 pub(super) const UNTRUSTED_FORWARDS_TOTAL: &str = "http_untrusted_forwards_total";
 
+/// Bits before the IPv4 address in a mapped one.
+const MAPPED_PREFIX_BITS: u8 = 96;
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The networks of the proxies in front of this process.
@@ -87,10 +87,22 @@ impl FromStr for TrustedProxies {
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let networks = entries
             .map(|entry| entry.parse().or_else(|_| entry.parse().map(|it: IpAddr| it.into())))
+            .map(|network| network.map(canonical))
             .collect::<Result<_, _>>()
             .map_err(|_no_network| "expected networks such as 10.0.0.0/8, separated by commas")?;
         Ok(Self(Arc::new(Networks { networks, has_warned: AtomicBool::new(false) })))
     }
+}
+
+/// A network of mapped addresses (`::ffff:10.0.0.0/104`) as the IPv4 network that it means: peers are
+/// compared in that form.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let address = mapped.addr().to_ipv4_mapped();
+    let prefix = mapped.prefix_len().checked_sub(MAPPED_PREFIX_BITS);
+    let network =
+        address.zip(prefix).and_then(|(address, prefix)| ipnet::Ipv4Net::new(address, prefix).ok());
+    network.map_or(IpNet::V6(mapped), IpNet::V4)
 }
 
 impl fmt::Display for TrustedProxies {
@@ -119,25 +131,23 @@ impl Eq for TrustedProxies {}
 pub struct ClientAddress(pub Option<IpAddr>);
 
 impl ClientAddress {
-    /// The address of the client that sent `request`. [`TrustedProxies`] is data of the app; without
-    /// it no proxy is trusted.
+    /// The address of the client that sent `request`, as [`standard`](super::standard) found it; the
+    /// peer of the connection where that is not around the app.
     pub fn of(request: &Request) -> Self {
+        let found = request.data::<Self>().copied();
+        found.unwrap_or_else(|| Self::behind(&TrustedProxies::default(), request))
+    }
+
+    /// The address of the client behind the proxies that are `trusted`.
+    pub(super) fn behind(trusted: &TrustedProxies, request: &Request) -> Self {
         let peer = request.remote_addr().as_socket_addr().map(|peer| peer.ip().to_canonical());
-        let none = TrustedProxies::default;
-        Self(peer.map(|peer| match request.data::<TrustedProxies>() {
-            Some(trusted) => trusted.client_of(peer, request.headers()),
-            None => none().client_of(peer, request.headers()),
-        }))
+        Self(peer.map(|peer| trusted.client_of(peer, request.headers())))
     }
 }
 
 impl<'a> FromRequest<'a> for ClientAddress {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        let address = Self::of(request);
-        if let Some(known) = address.0 {
-            access::note_client_address(known);
-        }
-        Ok(address)
+        Ok(Self::of(request))
     }
 }
 
@@ -161,6 +171,8 @@ mod tests {
         assert_eq!(client("127.0.0.0/8", "127.0.0.1", &["203.0.113.7"]), "203.0.113.7");
         assert_eq!(client("127.0.0.1", "127.0.0.1", &["203.0.113.7"]), "203.0.113.7");
         assert_eq!(client("127.0.0.1", "::ffff:127.0.0.1", &["203.0.113.7"]), "203.0.113.7");
+        assert_eq!(client("::ffff:127.0.0.1", "127.0.0.1", &["203.0.113.7"]), "203.0.113.7");
+        assert_eq!(client("::ffff:10.0.0.0/104", "10.9.9.9", &["203.0.113.7"]), "203.0.113.7");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["[2001:db8::1]:443"]), "2001:db8::1");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[]), "10.0.0.1");
     }

@@ -1,6 +1,5 @@
 //! One middleware around each app: id in, limits, the work, problem or answer, headers, metrics.
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,22 +13,18 @@ use poem::http::header::{
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use poem::http::{HeaderValue, StatusCode};
-use poem::{Body, Endpoint, IntoEndpoint, IntoResponse, Request, Response};
+use poem::{Endpoint, IntoEndpoint, IntoResponse, Request, Response};
 use poem_openapi::OperationId;
-use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::access::{self, Known};
+use super::bodies::Bodies;
+use super::client_address::{ClientAddress, TrustedProxies};
 use super::errors::problem_from;
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 use crate::security::{self, Who};
 use crate::tokens::Role;
-
-/// Longest request body, in bytes. Our largest is a cart of a hundred lines, under 32 KiB.
-pub const BODY_BYTES_MAX: usize = 256 * 1024;
-/// Longest wait for a request's body, so that a slow sender holds no handler.
-pub const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Requests answered, by service, operation and status.
 pub const REQUESTS_TOTAL: &str = "http_requests_total";
@@ -62,8 +57,10 @@ pub fn standard<A: IntoEndpoint>(service: &'static str, app: A) -> StandardEndpo
     StandardEndpoint {
         service,
         app: app.into_endpoint(),
+        trusted: TrustedProxies::default(),
         sampled: &[],
         successes: AtomicU64::new(0),
+        bodies: Bodies::default(),
     }
 }
 
@@ -72,11 +69,20 @@ pub fn standard<A: IntoEndpoint>(service: &'static str, app: A) -> StandardEndpo
 pub struct StandardEndpoint<E> {
     service: &'static str,
     app: E,
+    trusted: TrustedProxies,
     sampled: &'static [&'static str],
     successes: AtomicU64,
+    bodies: Bodies,
 }
 
 impl<E> StandardEndpoint<E> {
+    /// Takes the word of these proxies about where a request comes from.
+    #[must_use]
+    pub fn trusting(mut self, proxies: TrustedProxies) -> Self {
+        self.trusted = proxies;
+        self
+    }
+
     /// Logs only one in a hundred successes of `operations`: reads of the catalogue, which are most
     /// requests and whose single ones say nothing. Refusals and failures are logged all the same.
     #[must_use]
@@ -117,7 +123,7 @@ impl<E> StandardEndpoint<E> {
 impl<E: Endpoint> Endpoint for StandardEndpoint<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let started = Instant::now();
         let id = id_of(&request);
         let span = tracing::info_span!(
@@ -126,10 +132,11 @@ impl<E: Endpoint> Endpoint for StandardEndpoint<E> {
             service = self.service,
             http.method = %request.method(),
         );
-        let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
-        let known = Known::of_peer(peer);
+        let client = ClientAddress::behind(&self.trusted, &request);
+        request.set_data(client);
+        let known = Known::of_client(client.0);
         let answered = async {
-            let answer = self.answer(request).await;
+            let answer = self.answer(request, client).await;
             log_security(&answer, known.caller());
             answer
         };
@@ -177,10 +184,12 @@ impl Answer {
 }
 
 impl<E: Endpoint> StandardEndpoint<E> {
-    async fn answer(&self, mut request: Request) -> Answer {
-        if let Err(problem) = take_in_body(&mut request).await {
-            return Answer::refused(problem);
-        }
+    async fn answer(&self, mut request: Request, client: ClientAddress) -> Answer {
+        // Held until the answer is there: the handler has the body until then.
+        let _place = match self.bodies.take_in(&mut request, client).await {
+            Ok(place) => place,
+            Err(problem) => return Answer::refused(problem),
+        };
         // A panic of one request must not take the connection, let alone the process, along.
         match AssertUnwindSafe(self.app.call(request)).catch_unwind().await {
             Ok(Ok(output)) => {
@@ -214,44 +223,6 @@ fn id_of(request: &Request) -> RequestId {
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse().ok())
         .unwrap_or_else(RequestId::generate)
-}
-
-/// Reads the body within its bounds before the handler runs, so that a handler never waits for a
-/// client and a body without `Content-Length` has the same limit as one with it.
-async fn take_in_body(request: &mut Request) -> Result<(), Problem> {
-    if request.is_body_empty_by_head() {
-        return Ok(());
-    }
-    let reading = request.take_body().into_bytes_limit(BODY_BYTES_MAX);
-    match timeout(BODY_WAIT_MAX, reading).await {
-        Ok(Ok(bytes)) => {
-            request.set_body(Body::from_bytes(bytes));
-            Ok(())
-        }
-        Ok(Err(error)) => Err(problem_from(&error.into())),
-        Err(_elapsed) => Err(problem_from(&StatusCode::REQUEST_TIMEOUT.into())),
-    }
-}
-
-trait BodyHead {
-    fn is_body_empty_by_head(&self) -> bool;
-}
-
-impl BodyHead for Request {
-    fn is_body_empty_by_head(&self) -> bool {
-        use poem::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-        let headers = self.headers();
-        let length = headers.get(CONTENT_LENGTH).map(HeaderValue::as_bytes);
-        // HTTP/2 bodies may have neither header, so only an explicit zero is believed there.
-        match length {
-            Some(length) => length == b"0",
-            None => {
-                !headers.contains_key(TRANSFER_ENCODING)
-                    && self.version() < poem::http::Version::HTTP_2
-                    && self.method().is_safe()
-            }
-        }
-    }
 }
 
 /// Adds the headers every answer has. What a handler has set itself stays.

@@ -189,6 +189,29 @@ async fn a_body_is_bounded_however_it_is_sent() {
     assert_eq!((refused.status, refused.code().as_str()), (413, "request.too_large"));
 }
 
+/// Without the places of `bodies.rs` an address with 64 connections of 100 streams held 1.6 GB.
+#[tokio::test]
+async fn an_address_has_few_bodies_in_memory_at_once() {
+    let server = start().await;
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let half = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf";
+        stream.write_all(half).await.unwrap();
+        held.push(stream);
+    }
+    let head = "POST /echo HTTP/1.1\r\ncontent-length: 4\r\n";
+    eventually(WITHIN, || async { (server.send(head, b"more").await.status == 429).then_some(()) })
+        .await;
+    let refused = server.send(head, b"more").await;
+    assert_eq!(refused.code(), "request.bodies");
+    // What has no body needs no place.
+    assert_eq!(server.get("/id").await.status, 200);
+    drop(held);
+    eventually(WITHIN, || async { (server.send(head, b"more").await.status == 200).then_some(()) })
+        .await;
+}
+
 #[tokio::test]
 async fn every_answer_carries_the_security_headers() {
     let server = start().await;

@@ -9,7 +9,8 @@
 //!
 //! A build runs in a task of its own, so that it ends although the client that began it has left.
 //! While the database is out of reach, bodies are shown beyond their moment, and one build in
-//! [`RETRY_PAUSE`] finds out when it is back.
+//! [`RETRY_PAUSE`] finds out when it is back; whoever began it waits for it, so that the first to ask
+//! after an outage is shown what is true now.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -94,13 +95,20 @@ impl Kept {
 /// How a build ended; none while it is under way.
 type Landing = Option<Result<Kept, Problem>>;
 
+/// A build that somebody began.
+#[derive(Clone)]
+struct UnderWay {
+    begun_at: Instant,
+    landing: watch::Receiver<Landing>,
+}
+
 /// Bodies by the question they answer. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Shelf<Q>(Arc<Inner<Q>>);
 
 struct Inner<Q> {
     kept: Cache<Q, Kept>,
-    builds: Mutex<HashMap<Q, watch::Receiver<Landing>>>,
+    builds: Mutex<HashMap<Q, UnderWay>>,
     /// While the database is out of reach: when to try it again.
     retry_at: Mutex<Option<Instant>>,
 }
@@ -146,12 +154,13 @@ impl<Q: Clone + Hash + Eq + Send + Sync + 'static> Shelf<Q> {
             return Ok(kept);
         }
         let older = self.0.kept.get(&question).await;
+        // Of those who ask while the database is away, one in `RETRY_PAUSE` finds out whether it is
+        // back, and so does everybody who knows of an event that the kept body does not show.
         if let Some(kept) = &older
             && self.is_away()
+            && kept.shows(position)
+            && !self.may_try()
         {
-            if self.may_try() {
-                self.join(&question, &build)?;
-            }
             return Ok(kept.clone());
         }
         let joined = self.landed(&question, older.as_ref(), &build).await?;
@@ -173,13 +182,18 @@ impl<Q: Clone + Hash + Eq + Send + Sync + 'static> Shelf<Q> {
     where
         F: Future<Output = Result<Built, ReadError>> + Send + 'static,
     {
-        let mut landing = self.join(question, build)?;
+        let UnderWay { begun_at, mut landing } = match (self.join(question, build), older) {
+            (Ok(under_way), _) => under_way,
+            (Err(_crowded), Some(older)) => return Ok(older.clone()),
+            (Err(crowded), None) => return Err(crowded),
+        };
         let landed = landing.wait_for(Option::is_some);
         let Some(older) = older else {
             return outcome(landed.await.ok().as_deref());
         };
-        let Ok(landed) = timeout(REFRESH_WAIT_MAX, landed).await else {
-            self.0.lose();
+        // Whoever comes later to a slow build waits no longer than the one who began it.
+        let wait_max = REFRESH_WAIT_MAX.saturating_sub(begun_at.elapsed());
+        let Ok(landed) = timeout(wait_max, landed).await else {
             return Ok(older.clone());
         };
         outcome(landed.ok().as_deref()).or_else(|problem| {
@@ -189,23 +203,20 @@ impl<Q: Clone + Hash + Eq + Send + Sync + 'static> Shelf<Q> {
     }
 
     /// The build of this question that is under way, or one that begins now.
-    fn join<F>(
-        &self,
-        question: &Q,
-        build: &impl Fn() -> F,
-    ) -> Result<watch::Receiver<Landing>, Problem>
+    fn join<F>(&self, question: &Q, build: &impl Fn() -> F) -> Result<UnderWay, Problem>
     where
         F: Future<Output = Result<Built, ReadError>> + Send + 'static,
     {
         let mut builds = locked(&self.0.builds);
-        if let Some(landing) = builds.get(question) {
-            return Ok(landing.clone());
+        if let Some(under_way) = builds.get(question) {
+            return Ok(under_way.clone());
         }
         if BUILDS_MAX <= builds.len() {
             return Err(ReadError::Crowded.into());
         }
         let (sender, landing) = watch::channel(None);
-        builds.insert(question.clone(), landing.clone());
+        let under_way = UnderWay { begun_at: Instant::now(), landing };
+        builds.insert(question.clone(), under_way.clone());
         drop(builds);
         let place = Place { inner: Arc::clone(&self.0), question: question.clone() };
         let built = build();
@@ -215,7 +226,7 @@ impl<Q: Clone + Hash + Eq + Send + Sync + 'static> Shelf<Q> {
             drop(place);
             sender.send_replace(Some(landed));
         });
-        Ok(landing)
+        Ok(under_way)
     }
 
     fn is_away(&self) -> bool {
