@@ -31,4 +31,5 @@ mod signals;
 mod stumbling;
 mod throttling;
 mod unknown;
+mod unreadable;
 mod world;
