@@ -24,6 +24,7 @@ mod nth_database_call;
 mod operating;
 mod ordering;
 mod other_gateway;
+mod owed;
 mod reacting;
 mod reconciling;
 mod reporting;
