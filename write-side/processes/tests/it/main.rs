@@ -9,6 +9,7 @@ mod claims;
 mod command_line;
 mod crashes;
 mod dry_check;
+mod ended;
 mod expiry;
 mod faults;
 mod issued_keys;
