@@ -3,7 +3,8 @@
 //! The reference calls every field that states the sum optional, and an absent one is never zero: a
 //! refund in doubt would be sent again, and a payment cancelled on the merchant pages believed paid.
 //! So the sum is taken from whichever sources are there, all of them must agree, and the status must
-//! agree with them. Otherwise the answer is unreadable in this point.
+//! agree with them. Where none is there, a status that states the sum by itself does. Otherwise the
+//! answer is unreadable in this point.
 
 use crate::answers::Order;
 use crate::words::{ActionType, OrderStatus};
@@ -28,7 +29,12 @@ pub(crate) fn of(order: &Order) -> Option<i64> {
             Stated::Sum(_) | Stated::Contradiction => None,
         },
         OrderStatus::PartCancelPayment => sum_of_paid(order).filter(|it| 0 < *it && *it < total),
-        OrderStatus::CancelPayment => sum_of_paid(order).filter(|it| *it == total),
+        // And this one the statement that all of it did, at once or in parts.
+        OrderStatus::CancelPayment => match agreed(of_paid(order)) {
+            Stated::Nothing => Some(total),
+            Stated::Sum(sum) if sum == total => Some(total),
+            Stated::Sum(_) | Stated::Contradiction => None,
+        },
         OrderStatus::Other(_) => sum_of_paid(order).filter(|it| 0 <= *it && *it <= total),
     }
 }

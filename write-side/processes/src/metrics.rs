@@ -69,6 +69,10 @@ pub const RECONCILE_OPEN: &str = "reconcile_differences_open";
 /// Payments and refunds that ended as "no" and were found carried out, by kind (`payment`, `refund`).
 /// Every one is an alarm: the answer that was believed was wrong.
 pub const RECONCILE_NET_FOUND: &str = "reconcile_net_found_total";
+/// Orders that a net or the nightly comparison passed over, by net (`pending`, `ended`, `refunds`,
+/// `comparison`) and reason (`undecodable`, `refused` by the database, `panicked`). Every one is an
+/// alarm: money of that order is not looked after until this build can read it.
+pub const RECONCILE_PASSED_OVER: &str = "reconcile_passed_over_total";
 /// Refunds that the gateway refused, by kind (`automatic`, `requested`). Every automatic one is an
 /// alarm: it refunds a payment that came too late, and no shopper asks for it again.
 pub const REFUNDS_REFUSED: &str = "refunds_refused_total";
@@ -123,6 +127,11 @@ pub fn describe() {
     );
     describe_gauge!(RECONCILE_OPEN, Unit::Count, "differences that are still open");
     describe_counter!(RECONCILE_NET_FOUND, Unit::Count, "what ended as no and was carried out");
+    describe_counter!(
+        RECONCILE_PASSED_OVER,
+        Unit::Count,
+        "orders that could not be read or written"
+    );
     describe_counter!(REFUNDS_REFUSED, Unit::Count, "refunds that the gateway refused");
     describe_gauge!(REFUNDS_OPEN, Unit::Count, "refunds that are overdue or were refused");
     describe_gauge!(REFUNDS_DUE_SOON, Unit::Count, "open refunds due by tomorrow");
@@ -234,6 +243,10 @@ pub(crate) fn reconcile_difference(kind: &'static str) {
 
 pub(crate) fn reconcile_net_found(kind: &'static str) {
     counter!(RECONCILE_NET_FOUND, "kind" => kind).increment(1);
+}
+
+pub(crate) fn reconcile_passed_over(net: &'static str, reason: &'static str) {
+    counter!(RECONCILE_PASSED_OVER, "net" => net, "reason" => reason).increment(1);
 }
 
 pub(crate) fn refund_refused(is_automatic: bool) {

@@ -7,8 +7,10 @@
 //! `refunds`). No money moves from here: the only call made is the question.
 //!
 //! Ours is the order itself, read before the question; what was found is recorded at that very
-//! version. An order that moved meanwhile is compared anew rather than alarmed about.
+//! version. An order that moved meanwhile is compared anew rather than alarmed about. One that cannot
+//! be read is alarmed and passed over (`single`).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use event_feed::FeedReader;
 use event_store::{Executor, StoreError};
 use service_kit::clock::SharedClock;
 use service_kit::shutdown::Shutdown;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -35,6 +37,7 @@ mod ended;
 mod pending;
 mod refunds;
 mod showing;
+mod single;
 pub mod table;
 mod verdict;
 
@@ -42,6 +45,7 @@ pub use differences::Difference;
 pub use verdict::{Books, Compared, Summary, Verdict};
 
 pub use operator::{LOOK_UP_AFTER, REFUND_OVERDUE_AFTER};
+use single::Net;
 use verdict::judged;
 
 /// Times an order that moves is compared again before it is left for another day.
@@ -86,18 +90,15 @@ pub struct Reconciler {
 /// Why reconciliation could not go on; it may be started again at any time.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// The tables of reconciliation are away.
+    /// The tables of reconciliation are unavailable.
     #[error("reach the tables of reconciliation")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// An order could not be read or written.
-    #[error("reach an order")]
+    #[error("read or write an order")]
     Orders(#[from] StoreError),
     /// The index could not be brought up to date.
     #[error("fold the log into the index of payments")]
     Index(#[from] ReactionError),
-    /// What was to be written down cannot be.
-    #[error("comparing order {0} ended early")]
-    Ended(OrderId),
 }
 
 impl From<tokio_postgres::Error> for ReconcileError {
@@ -224,21 +225,21 @@ impl Reconciler {
         summary: &mut Summary,
         seen: &mut (impl FnMut(&Compared) + Send),
     ) -> Result<(), ReconcileError> {
-        let mut asked = JoinSet::new();
+        let mut asked = Asked::default();
         for payment in payments {
             if self.shutdown.is_requested() {
                 break;
             }
-            if self.pace.calls_max <= asked.len() {
-                take(asked.join_next().await, payment.order, summary, seen)?;
+            if self.pace.calls_max <= asked.comparisons.len() {
+                asked.take(summary, seen).await?;
             }
             let this = self.clone();
-            asked.spawn(async move { this.compare_one(payment).await });
+            let comparison = async move { this.compare_one(payment).await };
+            let id = asked.comparisons.spawn(comparison).id();
+            asked.orders.insert(id, payment.order);
             self.clock.sleep(self.pace.pause).await;
         }
-        while let Some(ended) = asked.join_next().await {
-            take(Some(ended), OrderId::new(Uuid::nil()), summary, seen)?;
-        }
+        while asked.take(summary, seen).await? {}
         Ok(())
     }
 
@@ -273,21 +274,43 @@ impl Reconciler {
     }
 }
 
-fn take(
-    ended: Option<Result<Result<Option<Compared>, ReconcileError>, tokio::task::JoinError>>,
-    order: OrderId,
-    summary: &mut Summary,
-    seen: &mut (impl FnMut(&Compared) + Send),
-) -> Result<(), ReconcileError> {
-    let Some(ended) = ended else {
-        return Ok(());
-    };
-    let ended = ended.map_err(|_panicked| ReconcileError::Ended(order))?;
-    if let Some(compared) = ended? {
-        summary.count(compared.verdict);
-        seen(&compared);
+/// Comparisons under way, each with its order.
+#[derive(Default)]
+struct Asked {
+    comparisons: JoinSet<Result<Option<Compared>, ReconcileError>>,
+    orders: HashMap<task::Id, OrderId>,
+}
+
+impl Asked {
+    /// Waits for the next comparison to end, counts it and shows it; `false`: none is under way.
+    async fn take(
+        &mut self,
+        summary: &mut Summary,
+        seen: &mut (impl FnMut(&Compared) + Send),
+    ) -> Result<bool, ReconcileError> {
+        let Some(ended) = self.comparisons.join_next_with_id().await else {
+            return Ok(false);
+        };
+        let id = ended.as_ref().map_or_else(task::JoinError::id, |(id, _compared)| *id);
+        let order = self.orders.remove(&id).unwrap_or(OrderId::new(Uuid::nil()));
+        let compared = match ended {
+            Ok((_id, outcome)) => Net::Comparison.of_one(order, outcome)?,
+            Err(error) => {
+                Net::Comparison.panicked(order, &error);
+                None
+            }
+        };
+        match compared {
+            Some(Some(compared)) => {
+                summary.count(compared.verdict);
+                seen(&compared);
+            }
+            // The order has no such payment.
+            Some(None) => (),
+            None => summary.passed_over += 1,
+        }
+        Ok(true)
     }
-    Ok(())
 }
 
 fn question(order: &PlacedOrder, attempt: &Attempt, tid: &Text<64>) -> PaymentQuestion {

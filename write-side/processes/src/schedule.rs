@@ -54,9 +54,12 @@ const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// Why a job did not end well; it runs again at its next time.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// The database is away.
+    /// The database is unavailable.
     #[error("reach the database")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A net or a comparison could not go on.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
 }
 
 impl JobError {
@@ -208,7 +211,7 @@ impl Jobs {
         if !self.is_clock_right().await? {
             return Ok(0);
         }
-        work.await.map_err(JobError::new)
+        Ok(work.await?)
     }
 
     async fn forget_done(&self) -> Result<u64, JobError> {
@@ -265,7 +268,7 @@ pub async fn run(jobs: Jobs, reconciler: Reconciler, shutdown: Shutdown) -> Resu
     };
     let look_up_refunds = || {
         let reconciler = reconciler.clone();
-        async move { reconciler.look_up_refunds().await.map_err(JobError::new) }
+        async move { Ok(reconciler.look_up_refunds().await?) }
     };
     let compare = || {
         let reconciler = reconciler.clone();
@@ -273,7 +276,7 @@ pub async fn run(jobs: Jobs, reconciler: Reconciler, shutdown: Shutdown) -> Resu
             let to = reconciler.clock.now();
             let span = Span { from: to - SAMPLE_SPAN, to };
             let compared = reconciler.compare_sample(span, SAMPLE_MAX).await;
-            compared.map(|summary| summary.total()).map_err(JobError::new)
+            Ok(compared.map(|summary| summary.total())?)
         }
     };
     tokio::join!(

@@ -120,15 +120,28 @@ fn each_source_is_enough_by_itself() {
     }
 }
 
+/// How much of it went back, this status leaves open.
 #[test]
-fn a_cancelled_payment_without_any_sum_is_unreadable() {
-    for (status, parts) in STORIES.iter().filter(|(status, _)| *status != "SUCCESS_PAYMENT") {
-        let mut answer = answer(status, parts);
-        for path in &OPTIONAL[..3] {
-            omit(&mut answer, path);
-        }
-        assert_eq!(read(answer), None, "{status} {parts:?}");
+fn a_partly_cancelled_payment_without_any_sum_is_unreadable() {
+    for parts in [vec![700], vec![700, 700]] {
+        assert_eq!(read(without_sums("PART_CANCEL_PAYMENT", &parts)), None, "{parts:?}");
     }
+}
+
+/// This status is itself the statement that all of it went back.
+#[test]
+fn a_cancelled_payment_without_any_sum_was_refunded_in_full() {
+    for parts in [vec![TOTAL], vec![700, 1_500]] {
+        assert_eq!(read(without_sums("CANCEL_PAYMENT", &parts)), Some(TOTAL), "{parts:?}");
+    }
+}
+
+fn without_sums(status: &str, parts: &[i64]) -> Value {
+    let mut answer = answer(status, parts);
+    for path in &OPTIONAL[..3] {
+        omit(&mut answer, path);
+    }
+    answer
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! that reconciliation looks them up and operators see what the shop owes.
 //!
 //! A refund leaves the table when it succeeds; a refused one also when a refund that was requested
-//! later for the same payment returned at least as much. A refused automatic refund is alarmed here:
+//! later for the same payment took its place, which is one for one: two refused refunds and one that
+//! succeeded leave one that is owed. A refused automatic refund is alarmed here:
 //! the shop keeps money for an order that it does not deliver, and no shopper asks again.
 
 use chrono::{DateTime, Utc};

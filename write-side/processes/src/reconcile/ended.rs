@@ -3,8 +3,9 @@
 //!
 //! An approval is asked for at most once per token, so after the page's end nothing can move the money
 //! any more; the second answer covers what the gateway books late. Found paid, the approval is
-//! recorded, and the order requests the refund by itself. An unanswered look-up is repeated by the
-//! hour, and after a week the attempt is a difference.
+//! recorded, and the order requests the refund by itself. A payment that was refunded there in full, as
+//! an operator does after a mismatch, is no money, and final: one answer closes the net. An unanswered
+//! look-up is repeated by the hour, and after a week the attempt is a difference.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::events::DifferenceKind;
@@ -14,6 +15,7 @@ use tokio_postgres::Row;
 
 use super::differences::context;
 use super::due::following_night;
+use super::single::Net;
 use super::{Difference, Indexed, ReconcileError, Reconciler, question};
 use crate::gateway::{Outcome, Paid, PaymentState, Standing};
 use crate::metrics;
@@ -29,6 +31,8 @@ const ANSWERS: i32 = 2;
 const PAGE_GRACE: TimeDelta = TimeDelta::minutes(1);
 /// Pause after a look-up that was not answered, and the lease of a claim.
 const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
+/// Pause after an order moved between being read and being told what was found.
+const AFTER_MOVE: TimeDelta = TimeDelta::minutes(1);
 /// How long an attempt may stay without two answers before it is a difference.
 const UNANSWERED_FOR: TimeDelta = TimeDelta::days(7);
 
@@ -63,7 +67,9 @@ enum Answer {
     Paid(Box<Paid>),
     /// It did not, and it cannot any more.
     NoMoney,
-    /// It moved and went back, but not by us.
+    /// It moved, and all of it went back, though not by us: no more can move.
+    RefundedInFull,
+    /// It moved and went back in part, and not by us.
     RefundedElsewhere(String),
     /// Nothing that can be relied on.
     Nothing(String),
@@ -79,6 +85,12 @@ impl Answer {
             Outcome::NotSent(reason) => return Self::Nothing(reason.to_string()),
             Outcome::Unknown(doubt) => return Self::Nothing(doubt.to_string()),
         };
+        if let PaymentState::Paid(paid) = &standing.state
+            && !standing.given_back.is_zero()
+            && standing.given_back == paid.amount.total
+        {
+            return Self::RefundedInFull;
+        }
         if !standing.given_back.is_zero() {
             return Self::RefundedElsewhere(format!("{} refunded", standing.given_back.amount()));
         }
@@ -107,7 +119,10 @@ impl Reconciler {
                 if self.shutdown.is_requested() {
                     return Ok(found);
                 }
-                found += u64::from(self.look_up_ended_one(&ended).await?);
+                let outcome = self.look_up_ended_one(&ended).await;
+                // One that is passed over is due again after its lease.
+                let is_found = Net::Ended.of_one(ended.payment.order, outcome)?.unwrap_or(false);
+                found += u64::from(is_found);
             }
             if is_last {
                 break;
@@ -151,12 +166,15 @@ impl Reconciler {
         match Answer::of(outcome) {
             Answer::Paid(paid) => self.record_found(order, attempt, *paid).await,
             Answer::NoMoney => self.answered(ended, seen, attempt).await.map(|()| false),
+            Answer::RefundedInFull => {
+                self.refunded_in_full(ended, seen, attempt).await.map(|()| false)
+            }
             Answer::RefundedElsewhere(what) => {
-                self.note_ended(seen, attempt, &what).await.map(|()| false)
+                self.note_ended(ended, seen, attempt, &what).await.map(|()| false)
             }
             Answer::Nothing(why) => {
                 if UNANSWERED_FOR <= self.clock.now() - ended.payment.since {
-                    self.note_ended(seen, attempt, &why).await?;
+                    self.note_ended(ended, seen, attempt, &why).await?;
                 }
                 Ok(false)
             }
@@ -198,18 +216,40 @@ impl Reconciler {
     async fn answered(
         &self,
         ended: &Ended,
-        (order, version): (&PlacedOrder, u64),
+        seen: (&PlacedOrder, u64),
         attempt: &Attempt,
     ) -> Result<(), ReconcileError> {
         if ended.answers + 1 < ANSWERS {
             let now = self.clock.now();
             return self.count_answer(ended, now, following_night(now)).await;
         }
-        // That there was no answer for long is settled by the answer.
+        self.close(ended, seen, attempt).await
+    }
+
+    /// Logs that money moved and went back, and closes the net.
+    async fn refunded_in_full(
+        &self,
+        ended: &Ended,
+        seen: (&PlacedOrder, u64),
+        attempt: &Attempt,
+    ) -> Result<(), ReconcileError> {
+        let (order, number) = (ended.payment.order, attempt.number);
+        tracing::warn!(order.id = %order, attempt = number, "an ended attempt was paid and refunded in full");
+        self.close(ended, seen, attempt).await
+    }
+
+    /// Removes the attempt, and settles what was found to differ before.
+    async fn close(
+        &self,
+        ended: &Ended,
+        (order, version): (&PlacedOrder, u64),
+        attempt: &Attempt,
+    ) -> Result<(), ReconcileError> {
+        // That there was no answer for long, or money left there, is settled by the answer.
         let is_settled = attempt.differences.is_empty()
             || self.record(order.order_id, version, attempt.number, Vec::new()).await?;
         if !is_settled {
-            return Ok(());
+            return self.ask_ended_again(ended, self.clock.now() + AFTER_MOVE).await;
         }
         let (order, attempt) = ended.payment.key();
         let client = self.pool.get().await?;
@@ -248,6 +288,7 @@ impl Reconciler {
     /// Records that the attempt cannot be closed; once, however often it is found.
     async fn note_ended(
         &self,
+        ended: &Ended,
         (order, version): (&PlacedOrder, u64),
         attempt: &Attempt,
         theirs: &str,
@@ -259,7 +300,12 @@ impl Reconciler {
         if known || found.is_none() {
             return Ok(());
         }
-        self.record(order.order_id, version, attempt.number, Vec::from_iter(found)).await.map(drop)
+        let found = Vec::from_iter(found);
+        if self.record(order.order_id, version, attempt.number, found).await? {
+            return Ok(());
+        }
+        // The alarm does not wait for the end of the claim.
+        self.ask_ended_again(ended, self.clock.now() + AFTER_MOVE).await
     }
 }
 

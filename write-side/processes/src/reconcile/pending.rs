@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::differences::context;
 use super::ended::has_ended;
+use super::single::Net;
 use super::{Difference, Indexed, LOOK_UP_AFTER, ReconcileError, Reconciler, question};
 use crate::metrics;
 use crate::operator::{By, Intervention, Operator, OperatorError};
@@ -68,7 +69,8 @@ impl Reconciler {
             }
             let payment = Indexed::read(&row)?;
             let effect = EffectRow::read(&row)?;
-            settled += u64::from(self.look_up_one(payment, effect).await?);
+            let outcome = self.look_up_one(payment, effect).await;
+            settled += u64::from(Net::Pending.of_one(payment.order, outcome)?.unwrap_or(false));
             self.look_later(payment).await?;
         }
         Ok(settled)

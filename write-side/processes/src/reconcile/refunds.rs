@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::differences::context;
 use super::due::following_night;
 use super::pending::EffectRow;
+use super::single::Net;
 use super::{Indexed, REFUND_OVERDUE_AFTER, ReconcileError, Reconciler, Summary, judged, question};
 use crate::gateway::{GivenBack, Outcome, PaymentState, Standing};
 use crate::metrics;
@@ -107,7 +108,9 @@ impl Reconciler {
             if self.shutdown.is_requested() {
                 return Ok(ended);
             }
-            ended += u64::from(self.look_up_refund(&refund).await?);
+            let outcome = self.look_up_refund(&refund).await;
+            // One that is passed over is due again after its lease.
+            ended += u64::from(Net::Refunds.of_one(refund.order, outcome)?.unwrap_or(false));
         }
         self.compare_settled().await?;
         Ok(ended)

@@ -46,10 +46,11 @@ pub fn line(out: &mut impl Write, compared: &Compared) -> io::Result<()> {
 /// # Errors
 /// `out` takes nothing.
 pub fn foot(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
-    let Summary { same, differing, under_way, unanswered } = summary;
+    let Summary { same, differing, under_way, unanswered, passed_over } = summary;
     writeln!(
         out,
-        "{} payments: {same} same, {differing} differing, {under_way} under way, {unanswered} unanswered",
+        "{} payments: {same} same, {differing} differing, {under_way} under way, \
+         {unanswered} unanswered, {passed_over} passed over",
         summary.total()
     )
 }

@@ -68,17 +68,19 @@ pub struct Summary {
     pub under_way: u64,
     /// The gateway did not answer.
     pub unanswered: u64,
+    /// The order could not be read, so nothing was compared.
+    pub passed_over: u64,
 }
 
 impl Summary {
-    /// Payments compared.
+    /// Payments that were to be compared.
     pub const fn total(&self) -> u64 {
-        self.same + self.differing + self.under_way + self.unanswered
+        self.same + self.differing + self.under_way + self.unanswered + self.passed_over
     }
 
     /// Whether every payment was compared and none differs.
     pub const fn is_clean(&self) -> bool {
-        self.differing == 0 && self.unanswered == 0
+        self.differing == 0 && self.unanswered == 0 && self.passed_over == 0
     }
 
     pub(super) fn count(&mut self, verdict: Verdict) {

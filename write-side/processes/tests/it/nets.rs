@@ -14,7 +14,7 @@ use crate::reconciling::{charged_and_buried, compared, indexed, paid, reconciler
 use crate::world::{PATIENCE, World, clock, somebody};
 
 /// The order gets a "no" that the gateway never gave.
-async fn wrongly_declined(world: &World, order: OrderId) {
+pub(crate) async fn wrongly_declined(world: &World, order: OrderId) {
     world.execute("delete from outbox").await;
     let declined = OrderCommand::RecordDecline {
         attempt: 1,
@@ -27,7 +27,7 @@ async fn wrongly_declined(world: &World, order: OrderId) {
 }
 
 /// A worker folds what is in the log, and stops.
-async fn catch_up(world: &World) {
+pub(crate) async fn catch_up(world: &World) {
     let worker = world.worker();
     world.reactions_catch_up().await;
     worker.stop().await.unwrap();
@@ -147,7 +147,7 @@ async fn a_refused_refund_whose_money_went_back_is_recorded_in_the_following_nig
     assert!(matches!(world.order(order).await.refunds[0].stage, RefundStage::Succeeded));
 }
 
-const ANSWERED: &str =
+pub(crate) const ANSWERED: &str =
     "select coalesce(sum(answers), -1)::bigint from payment_index where state = 'ended'";
 
 /// F2: the gateway refused, and its word is confirmed twice: after the page's end and in a night.
@@ -372,7 +372,7 @@ async fn a_refused_automatic_refund_is_alarmed_and_listed_as_one() {
 }
 
 /// KakaoPay refuses the approval: nothing moved, and nothing says so yet but that answer.
-async fn declined(world: &World) -> OrderId {
+pub(crate) async fn declined(world: &World) -> OrderId {
     let worker = world.worker();
     let order = world.place(OrderKind::OneOff, false).await;
     world.page_of(order).await;

@@ -102,7 +102,7 @@ async fn books_that_agree_are_told_side_by_side() {
 }
 
 /// Somebody gives money back on KakaoPay's own pages: the shop hears nothing of it.
-async fn given_back_elsewhere(world: &World, order_id: OrderId, amount: i64, before: i64) {
+pub(crate) async fn refunded_elsewhere(world: &World, order_id: OrderId, amount: i64, before: i64) {
     let order = world.order(order_id).await;
     let attempt = order.latest_attempt().unwrap();
     let request = processes::gateway::CancelRequest {
@@ -126,7 +126,7 @@ async fn money_given_back_elsewhere_is_a_difference_until_it_is_gone() {
     let worker = world.worker();
     let (odd, even) = (paid(&world).await, paid(&world).await);
     indexed(&world, "approved", 2).await;
-    given_back_elsewhere(&world, odd, 5_000, 27_000).await;
+    refunded_elsewhere(&world, odd, 5_000, 27_000).await;
 
     let (summary, seen) = compared(&world).await;
     assert_eq!((summary.same, summary.differing), (1, 1), "{seen:?}");
@@ -149,7 +149,7 @@ async fn money_given_back_elsewhere_is_a_difference_until_it_is_gone() {
     assert_eq!(recorded(&world).await, (2, 0));
 
     // More of it is.
-    given_back_elsewhere(&world, odd, 1_000, 22_000).await;
+    refunded_elsewhere(&world, odd, 1_000, 22_000).await;
     compared(&world).await;
     assert_eq!(recorded(&world).await, (3, 0), "the status is still the same");
     eventually(PATIENCE, || async { (sides(&open(&world, 2).await).2 == "6000").then_some(()) })
@@ -190,7 +190,7 @@ async fn every_night_what_is_open_is_compared_again_however_old_it_is() {
     let worker = world.worker();
     let (odd, _even) = (paid(&world).await, paid(&world).await);
     indexed(&world, "approved", 2).await;
-    given_back_elsewhere(&world, odd, 5_000, 27_000).await;
+    refunded_elsewhere(&world, odd, 5_000, 27_000).await;
     compared(&world).await;
     open(&world, 2).await;
     let now = clock().now();
@@ -265,7 +265,7 @@ async fn a_payment_that_cannot_be_found_out_about_is_a_difference_until_its_outc
     let world = World::new().await;
     let order = charged_and_buried(&world, OrderKind::OneOff).await;
     world.execute("delete from outbox").await;
-    given_back_elsewhere(&world, order, 1_000, 27_000).await;
+    refunded_elsewhere(&world, order, 1_000, 27_000).await;
     let late = reconciler(&world, TimeDelta::minutes(2));
     for _again in 0..2 {
         assert_eq!(late.look_up_pending().await.unwrap(), 0);
