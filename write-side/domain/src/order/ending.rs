@@ -5,6 +5,7 @@ use contracts::events::{AbandonReason, CancelledBy, OrderEvent};
 use contracts::{Receiver, RefundId, Sealed, Text};
 
 use super::paying::abandoned;
+use super::refunding::RefundWanted;
 use super::state::{Course, PlacedOrder, Stage};
 use super::status::OrderStatus;
 use super::{Decision, OrderRefusal};
@@ -32,7 +33,8 @@ impl PlacedOrder {
         if let Some(paid) = self.payment() {
             let left = self.refundable_of(paid);
             if !left.is_zero() {
-                return self.request_refund(by, refund_id, left, reason, at);
+                let wanted = RefundWanted { refund_id, amount: left, attempt: Some(paid.number) };
+                return self.request_refund(by, wanted, reason, at);
             }
             // All of it went back or is on its way: cancelled is what the order is already, unless
             // its subscriptions end with the owner's word alone. One whose payment came too late may

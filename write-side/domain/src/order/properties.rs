@@ -10,7 +10,7 @@ use super::tests::{
 };
 use super::{Differences, Order, OrderCommand, OrderStatus, PlacedOrder, Sides, Stage};
 use crate::Effect;
-use crate::fixtures::{KIM, LEE, minute, sealed, text, won};
+use crate::fixtures::{ADMIN, KIM, LEE, minute, sealed, text, won};
 use crate::kernel::{EventSourced, Principal};
 
 const TOTAL: i64 = 23_000;
@@ -28,7 +28,12 @@ fn step() -> impl Strategy<Value = GatewayStep> {
 }
 
 fn principal() -> impl Strategy<Value = Principal> {
-    prop_oneof![4 => Just(KIM), 1 => Just(LEE), 1 => Just(Principal::System)]
+    prop_oneof![
+        4 => Just(KIM),
+        1 => Just(LEE),
+        1 => Just(ADMIN),
+        1 => Just(Principal::System),
+    ]
 }
 
 fn any_refund_id() -> impl Strategy<Value = RefundId> {
@@ -90,15 +95,16 @@ fn other_command() -> impl Strategy<Value = OrderCommand> {
             reason: None,
             at: minute(5),
         }),
-        (principal(), any_refund_id(), 0_i64..TOTAL + 2).prop_map(|(by, refund_id, amount)| {
-            OrderCommand::RequestRefund {
+        (principal(), any_refund_id(), 0_i64..TOTAL + 2, prop::option::of(0_u32..4)).prop_map(
+            |(by, refund_id, amount, attempt)| OrderCommand::RequestRefund {
                 by,
                 refund_id,
                 amount: won(amount),
+                attempt,
                 reason: None,
                 at: minute(5),
             }
-        }),
+        ),
         (any_refund_id(), prop_oneof![Just(TOTAL), 0..TOTAL]).prop_map(|(refund_id, amount)| {
             OrderCommand::RecordRefund {
                 refund_id,
