@@ -1,7 +1,7 @@
 //! An order: what was bought, at which prices, and every try to pay for it or give the money back.
 //!
 //! Promises: one open payment attempt at a time; paid if and only if the gateway approved exactly
-//! the amount asked for; what goes back never exceeds what was paid, pending refunds included;
+//! the amount asked for while the order waited for it; what goes back never exceeds what was paid, pending refunds included;
 //! an approval that nobody waits for any more is given back by the very append that records it.
 //! Whatever the gateway says twice, late, or about something else changes nothing, unless it says
 //! that money moved: then it is put on record.
