@@ -361,6 +361,78 @@ fn an_orders_status_follows_its_money_first() {
     assert_eq!(again.only("order_history", 4), Cell::text("AWAITING_PAYMENT"));
 }
 
+/// As `a_payment_that_came_too_late_changes_nothing_about_how_an_order_ended` of the order itself.
+#[test]
+fn a_late_payment_leaves_the_status_and_shows_its_money() {
+    let expired = || OrderEvent::Expired { expired_at: noon() };
+    let cancelled = OrderEvent::Cancelled {
+        by: contracts::events::CancelledBy::User,
+        reason: None,
+        cancelled_at: noon(),
+    };
+    let abandoned = OrderEvent::PaymentAbandoned {
+        attempt: 1,
+        reason: contracts::events::AbandonReason::NotSent,
+        abandoned_at: noon(),
+    };
+    let refund_id = RefundId::automatic(OrderId::new(A), 1);
+    let asked = match refund(1, 1_000) {
+        [OrderEvent::RefundRequested { tid, amount, tax_free, refundable_before, by, .. }, _] => {
+            OrderEvent::RefundRequested {
+                refund_id,
+                attempt: 1,
+                tid,
+                amount,
+                tax_free,
+                refundable_before,
+                by,
+                reason: None,
+                requested_at: noon(),
+            }
+        }
+        other => panic!("{other:?}"),
+    };
+    let refused = OrderEvent::RefundFailed {
+        refund_id,
+        class: DeclineClass::Merchant,
+        code: text("-722"),
+        failed_at: noon(),
+    };
+    let back = OrderEvent::RefundSucceeded {
+        refund_id,
+        aid: None,
+        amount: won(1_000),
+        refunded_at: noon(),
+    };
+    let placed = || Log::default().with(A, &placed()).with(A, &requested(1));
+    for (log, status) in [
+        (placed().with(A, &expired()), "EXPIRED"),
+        (placed().with(A, &cancelled), "CANCELLED"),
+        (placed().with(A, &declined(1)), "DECLINED"),
+        (placed().with(A, &abandoned), "PLACED"),
+        (placed().with(A, &declined(1)).with(A, &expired()), "EXPIRED"),
+    ] {
+        let status = Cell::text(status);
+        assert_eq!(log.only("order_history", 4), status);
+        let log = log.with(A, &approved(1, 1_000)).with(A, &asked);
+        assert_eq!(log.only("order_history", 4), status, "while its refund is pending");
+        let log = log.with(A, &refused);
+        assert_eq!(log.only("order_history", 4), status, "refused");
+        let money = |log: &Log| [12, 13].map(|column| log.only("order_history", column));
+        assert_eq!(money(&log), [Cell::BigInt(1_000), Cell::BigInt(0)], "what is owed");
+        let Cell::Text(refunds) = log.only("order_history", 16) else { panic!("no text") };
+        assert!(refunds.contains("FAILED"), "{refunds}");
+        let log = log.with(A, &back);
+        assert_eq!(log.only("order_history", 4), status, "refunded");
+        assert_eq!(money(&log), [Cell::BigInt(1_000), Cell::BigInt(1_000)]);
+    }
+    let log = placed().with(A, &declined(1)).with(A, &approved(1, 1_000)).with(A, &asked);
+    let log = log.with(A, &requested(2));
+    assert_eq!(log.only("order_history", 4), Cell::text("AWAITING_PAYMENT"));
+    let log = log.with(A, &approved(2, 1_000)).with(A, &refused);
+    assert_eq!(log.only("order_history", 4), Cell::text("PAID"));
+}
+
 fn ready(attempt: u32, expires_at: DateTime<Utc>) -> OrderEvent {
     let url = || text("https://pay.example/page");
     OrderEvent::PaymentReady {

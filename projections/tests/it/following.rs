@@ -1,13 +1,13 @@
 //! Following the log: what is shown, and what survives a projector that dies.
 
-use contracts::events::ItemEvent;
+use contracts::events::{ItemEvent, OrderEvent};
 use contracts::{Category, DiscountRate, OrderId, RefundId};
 use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::history::{
-    History, approved, id, item_id, line, placed, ready, refund_requested, refunded, registered,
-    requested,
+    History, approved, id, item_id, line, noon, placed, ready, refund_requested, refunded,
+    registered, requested,
 };
 use crate::support::{SOON, Shop};
 
@@ -114,7 +114,7 @@ async fn paid_orders_of_any_size_show_their_sales() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payment_that_came_too_late_is_shown_as_refunded() {
+async fn a_payment_that_came_too_late_is_shown_beside_how_the_order_ended() {
     let mut shop = Shop::open().await;
     let order = id(1);
     let automatic = RefundId::automatic(OrderId::new(order), 1);
@@ -132,13 +132,14 @@ async fn a_payment_that_came_too_late_is_shown_as_refunded() {
     assert_eq!(payments[0]["redirect"]["pc"], "https://pay.example/pc");
     assert_eq!(payments[0]["expiresAt"], "2026-11-23T12:15:00.123+09:00");
 
+    shop.record(order, &OrderEvent::Expired { expired_at: noon() }).await;
     shop.record(order, &approved(1, 3_000)).await;
     shop.record(order, &refund_requested(automatic, 1, 3_000)).await;
     shop.record(order, &refunded(automatic, 3_000)).await;
     shop.caught_up().await;
     let row = client.query_one(sql, &[]).await.unwrap();
     let amounts: (&str, i64, i64) = (row.get(0), row.get(1), row.get(2));
-    assert_eq!(amounts, ("REFUNDED", 3_000, 3_000));
+    assert_eq!(amounts, ("EXPIRED", 3_000, 3_000));
     projector.stop().await;
 }
 

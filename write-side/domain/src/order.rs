@@ -1,7 +1,7 @@
 //! An order: what was bought, at which prices, and every try to pay for it or give the money back.
 //!
 //! Promises: one open payment attempt at a time; paid if and only if the gateway approved exactly
-//! the amount asked for; what goes back never exceeds what was paid, pending refunds included;
+//! the amount asked for while the order waited for it; what goes back never exceeds what was paid, pending refunds included;
 //! an approval that nobody waits for any more is given back by the very append that records it.
 //! Whatever the gateway says twice, late, or about something else changes nothing, unless it says
 //! that money moved: then it is put on record.
@@ -31,6 +31,7 @@ pub use self::command::{OfferedLine, OrderCommand, PlaceOrder, RecordApproval};
 pub use self::comparing::{Differences, Sides};
 pub use self::paying::MISMATCH;
 pub use self::placing::{EXPIRES_AFTER, LINES_MAX, PAGE_AWAITED};
+use self::refunding::RefundWanted;
 pub use self::refusal::{OrderRefusal, PriceChange};
 pub use self::returning::TOKENS_MAX;
 pub use self::state::{
@@ -100,8 +101,9 @@ impl PlacedOrder {
             OrderCommand::CancelOrder { by, refund_id, reason, at } => {
                 self.cancel(by, refund_id, reason, at)
             }
-            OrderCommand::RequestRefund { by, refund_id, amount, reason, at } => {
-                self.request_refund(by, refund_id, amount, reason, at)
+            OrderCommand::RequestRefund { by, refund_id, amount, attempt, reason, at } => {
+                let wanted = RefundWanted { refund_id, amount, attempt };
+                self.request_refund(by, wanted, reason, at)
             }
             OrderCommand::RecordRefund { refund_id, aid, amount, refunded_at, at } => {
                 self.record_refund(refund_id, aid, amount, refunded_at, at)

@@ -25,11 +25,13 @@ pub(crate) async fn unresolved(operator: &Operator, limit: u32, json: bool) -> R
 pub(crate) async fn refunds(operator: &Operator, limit: u32, json: bool) -> Result<(), Failure> {
     let open = operator.open_refunds(SystemClock.now(), false, limit).await?;
     print(&open, limit, json, |out, refund: &OpenRefund| {
-        let OpenRefund { refund_id, order_id, amount, state, due_on, requested_at, .. } = refund;
+        let OpenRefund { refund_id, order_id, attempt, amount, state, .. } = refund;
+        let OpenRefund { due_on, requested_at, .. } = refund;
         let kind = if refund.is_automatic { "automatic" } else { "requested" };
         let row = refund.row_state.as_deref().unwrap_or("no row");
         let why = refund.code.as_deref().or(refund.last_error.as_deref()).unwrap_or("-");
-        write!(out, "due {due_on}  {refund_id}  order {order_id}  {amount:>9} won  {state:<7}  ")?;
+        write!(out, "due {due_on}  {refund_id}  order {order_id}  attempt {attempt}  ")?;
+        write!(out, "{amount:>9} won  {state:<7}  ")?;
         writeln!(out, "{kind}  requested {requested_at:.0}  {row}  {why}")
     })
 }

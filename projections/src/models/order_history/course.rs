@@ -1,7 +1,7 @@
 //! What became of an order: its attempts to pay, its refunds, its end. Total and dull.
 //!
-//! The status is money first, as in the order itself: with an approval it is paid or refunded, even
-//! if it had expired before the approval was heard of.
+//! The status is money first, as in the order itself: paid in time, it is paid or refunded, whatever
+//! follows. A payment that came too late changes nothing about how the order ended.
 
 use chrono::{DateTime, Utc};
 use contracts::events::{
@@ -38,6 +38,9 @@ pub(super) struct Attempt {
     /// is open again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     page: Option<Page>,
+    /// Whether it was declined before its approval came, too late: that is still how it ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    was_declined: bool,
 }
 
 /// A payment page.
@@ -92,6 +95,7 @@ impl Course {
                     requested_at: *requested_at,
                     stage: Stage::Requested,
                     page: None,
+                    was_declined: false,
                 });
             }
             OrderEvent::RefundRequested { refund_id, attempt, amount, requested_at, .. } => {
@@ -147,9 +151,8 @@ impl Course {
 
     /// The stored name of where the order stands.
     pub(super) fn status(&self) -> &'static str {
-        let (paid, refunded) = self.money();
-        if self.payment().is_some() {
-            return match refunded {
+        if let Some((attempt, paid)) = self.paid_in_time() {
+            return match self.refunded_of(attempt, paid) {
                 Won::ZERO => "PAID",
                 part if part < paid => "PARTLY_REFUNDED",
                 _ => "REFUNDED",
@@ -162,6 +165,7 @@ impl Course {
             (End::Expired, _) => "EXPIRED",
             (End::Cancelled, _) => "CANCELLED",
             (End::Open, Some(Stage::Declined { .. })) => "DECLINED",
+            (End::Open, Some(Stage::Approved { .. })) if self.was_latest_declined() => "DECLINED",
             (
                 End::Open,
                 Some(Stage::Requested | Stage::Ready { .. } | Stage::Approving | Stage::Unresolved),
@@ -170,41 +174,52 @@ impl Course {
         }
     }
 
-    /// What was approved by the attempt that paid the order, and what went back of it.
+    fn was_latest_declined(&self) -> bool {
+        self.attempts.last().is_some_and(|attempt| attempt.was_declined)
+    }
+
+    /// What was approved by the attempt that paid the order, or came too late to, and what went back
+    /// of it.
     pub(super) fn money(&self) -> (Won, Won) {
-        let Some((attempt, paid)) = self.payment() else {
+        let Some((attempt, paid)) = self.paid_in_time().or_else(|| self.approved().next()) else {
             return (Won::ZERO, Won::ZERO);
         };
+        (paid, self.refunded_of(attempt, paid))
+    }
+
+    fn refunded_of(&self, attempt: u32, paid: Won) -> Won {
         let went_back = self.refunds.iter().filter(|refund| {
             refund.attempt == attempt && matches!(refund.stage, RefundStage::Succeeded { .. })
         });
-        let refunded = Won::sum(went_back.map(|refund| refund.amount)).unwrap_or(paid);
-        (paid, refunded)
+        Won::sum(went_back.map(|refund| refund.amount)).unwrap_or(paid)
     }
 
-    /// The attempt that paid the order, rather one that came in time, and what it paid.
-    fn payment(&self) -> Option<(u32, Won)> {
-        let approved = || {
-            self.attempts.iter().filter_map(|attempt| match &attempt.stage {
-                Stage::Approved { paid, .. } => Some((attempt.number, *paid)),
-                Stage::Requested
-                | Stage::Ready { .. }
-                | Stage::Approving
-                | Stage::Unresolved
-                | Stage::Declined { .. }
-                | Stage::Abandoned { .. } => None,
-            })
-        };
+    /// The attempt that paid the order while it waited for it, and what it paid.
+    fn paid_in_time(&self) -> Option<(u32, Won)> {
         let came_too_late = |number: u32| {
             self.refunds.iter().any(|refund| refund.is_automatic && refund.attempt == number)
         };
-        approved().find(|(number, _)| !came_too_late(*number)).or_else(|| approved().next())
+        self.approved().find(|(number, _)| !came_too_late(*number))
+    }
+
+    /// The approved attempts, and what each paid.
+    fn approved(&self) -> impl Iterator<Item = (u32, Won)> {
+        self.attempts.iter().filter_map(|attempt| match &attempt.stage {
+            Stage::Approved { paid, .. } => Some((attempt.number, *paid)),
+            Stage::Requested
+            | Stage::Ready { .. }
+            | Stage::Approving
+            | Stage::Unresolved
+            | Stage::Declined { .. }
+            | Stage::Abandoned { .. } => None,
+        })
     }
 }
 
 impl Attempt {
     /// The page is kept while an approval is under way, and no longer.
     fn move_to(&mut self, stage: Stage) {
+        self.was_declined |= matches!(stage, Stage::Declined { .. });
         let left = std::mem::replace(&mut self.stage, stage);
         self.page = match (left, &self.stage) {
             (Stage::Ready { redirect, expires_at }, Stage::Approving) => {

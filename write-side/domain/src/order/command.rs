@@ -188,6 +188,10 @@ pub enum OrderCommand {
         refund_id: RefundId,
         /// How much.
         amount: Won,
+        /// The attempt whose payment is refunded. Without it the owner means the payment that paid
+        /// the order in time; anybody else may leave it out only while a single payment has money
+        /// left.
+        attempt: Option<u32>,
         /// Why, if told.
         reason: Option<Text<200>>,
         /// Now.

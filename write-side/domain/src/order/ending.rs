@@ -5,7 +5,8 @@ use contracts::events::{AbandonReason, CancelledBy, OrderEvent};
 use contracts::{Receiver, RefundId, Sealed, Text};
 
 use super::paying::abandoned;
-use super::state::{Course, PlacedOrder, Stage};
+use super::refunding::RefundWanted;
+use super::state::{Attempt, Course, PlacedOrder, Stage};
 use super::status::OrderStatus;
 use super::{Decision, OrderRefusal};
 use crate::kernel::Principal;
@@ -29,30 +30,37 @@ impl PlacedOrder {
         at: DateTime<Utc>,
     ) -> Decision {
         let cancelled_by = self.check_may_end(by)?;
-        if let Some(paid) = self.payment() {
-            let left = self.refundable_of(paid);
-            if !left.is_zero() {
-                return self.request_refund(by, refund_id, left, reason, at);
+        let give_back = |payment: &Attempt| {
+            let (amount, attempt) = (self.refundable_of(payment), Some(payment.number));
+            let wanted = RefundWanted { refund_id, amount, attempt };
+            self.request_refund(by, wanted, reason.clone(), at)
+        };
+        let has_rest = |payment: &&Attempt| !self.refundable_of(payment).is_zero();
+        let called_off =
+            || OrderEvent::Cancelled { by: cancelled_by, reason: reason.clone(), cancelled_at: at };
+        if let Some(paid) = self.paid_in_time() {
+            if has_rest(&paid) {
+                return give_back(paid);
             }
             // All of it went back or is on its way: cancelled is what the order is already, unless
-            // its subscriptions end with the owner's word alone. One whose payment came too late may
-            // have another attempt open.
-            if self.paid_in_time().is_some() || self.open_attempt().is_none() {
-                let is_word_needed = cancelled_by == CancelledBy::User && self.waits_for_owner();
-                let called_off =
-                    OrderEvent::Cancelled { by: cancelled_by, reason, cancelled_at: at };
-                return Ok(is_word_needed.then_some(called_off).into_iter().collect());
-            }
+            // its subscriptions end with the owner's word alone.
+            let is_word_needed = cancelled_by == CancelledBy::User && self.waits_for_owner();
+            return Ok(is_word_needed.then(called_off).into_iter().collect());
         }
+        // Nothing that came too late is left, unless its automatic refund was refused.
+        let late = self.attempts.iter().find(has_rest).map(give_back).transpose()?;
+        let late = late.unwrap_or_default();
         match self.course {
-            Course::Cancelled => return Ok(Vec::new()),
-            Course::Expired => return Err(OrderRefusal::Expired),
-            Course::Open if self.has_expired(at) => return Err(OrderRefusal::Expired),
-            Course::Open => {}
+            Course::Cancelled => return Ok(late),
+            Course::Expired | Course::Open if self.has_expired(at) => {
+                return if late.is_empty() { Err(OrderRefusal::Expired) } else { Ok(late) };
+            }
+            Course::Expired | Course::Open => {}
         }
         self.money_may_be_moving()?;
         let mut events = self.abandon_open_attempt(AbandonReason::OrderCancelled, at);
-        events.push(OrderEvent::Cancelled { by: cancelled_by, reason, cancelled_at: at });
+        events.push(called_off());
+        events.extend(late);
         Ok(events)
     }
 

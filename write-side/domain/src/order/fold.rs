@@ -119,6 +119,7 @@ impl PlacedOrder {
             waiting_tokens: Vec::new(),
             tokens_refused: 0,
             stage: Stage::Requested,
+            was_declined: false,
             differences: Differences::new(),
         });
     }
@@ -224,6 +225,7 @@ impl Attempt {
                 });
             }
             OrderEvent::PaymentDeclined { step, class, code, .. } => {
+                self.was_declined = true;
                 self.stage = Stage::Declined { step: *step, class: *class, code: code.clone() };
             }
             OrderEvent::PaymentTokenRefused { .. } => {

@@ -118,7 +118,7 @@ impl PlacedOrder {
         at: DateTime<Utc>,
     ) -> Decision {
         self.check_owner(by)?;
-        if self.payment().is_some() {
+        if self.paid_in_time().is_some() {
             return Err(OrderRefusal::AlreadyPaid);
         }
         let open = self.open_attempt();

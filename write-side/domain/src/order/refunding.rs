@@ -10,19 +10,28 @@ use super::state::{Attempt, PlacedOrder, Refund, RefundStage};
 use super::{Decision, OrderRefusal};
 use crate::kernel::Principal;
 
+/// What is asked back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RefundWanted {
+    pub(super) refund_id: RefundId,
+    pub(super) amount: Won,
+    /// The attempt whose payment it is, where that is named.
+    pub(super) attempt: Option<u32>,
+}
+
 impl PlacedOrder {
     pub(super) fn request_refund(
         &self,
         by: Principal,
-        refund_id: RefundId,
-        amount: Won,
+        wanted: RefundWanted,
         reason: Option<Text<200>>,
         at: DateTime<Utc>,
     ) -> Decision {
         let asked_by = self.check_may_end(by)?;
+        let RefundWanted { refund_id, amount, attempt } = wanted;
         if let Some(known) = self.refund(refund_id) {
             // One id is one refund, whatever became of it; two equal ones have two ids.
-            if known.amount == amount {
+            if known.amount == amount && attempt.is_none_or(|number| number == known.attempt) {
                 return Ok(Vec::new());
             }
             return Err(OrderRefusal::RefundIdReused);
@@ -30,12 +39,15 @@ impl PlacedOrder {
         if amount.is_zero() {
             return Err(OrderRefusal::EmptyRefund);
         }
-        let Some((attempt, refundable)) = self.refundable() else {
-            return Err(OrderRefusal::NotPaid);
+        let attempt = match attempt {
+            Some(number) => self.known_attempt(number)?,
+            None => self.payment_meant(by)?,
         };
-        let Some(approval) = attempt.stage.approval().filter(|_| amount <= refundable) else {
+        let approval = attempt.stage.approval().ok_or(OrderRefusal::NotPaid)?;
+        let refundable = self.refundable_of(attempt);
+        if refundable < amount {
             return Err(OrderRefusal::RefundTooLarge { refundable });
-        };
+        }
         Ok(vec![OrderEvent::RefundRequested {
             refund_id,
             attempt: attempt.number,
@@ -49,14 +61,22 @@ impl PlacedOrder {
         }])
     }
 
-    /// The payment to give back from and what is left of it: the one that paid the order, and when
-    /// nothing is left of that, one that came too late and whose automatic refund failed.
-    fn refundable(&self) -> Option<(&Attempt, Won)> {
-        let with_rest = |attempt| (attempt, self.refundable_of(attempt));
-        let paid = self.payment().map(with_rest)?;
-        let has_rest = |(_, rest): &(&Attempt, Won)| !rest.is_zero();
-        let late = || self.attempts.iter().map(with_rest).find(has_rest);
-        Some(if has_rest(&paid) { paid } else { late().unwrap_or(paid) })
+    /// The payment that a refund without an attempt is about: the one that paid the order, and when
+    /// nothing is left of that, one that came too late and whose automatic refund was refused.
+    ///
+    /// The owner asks for what they bought. Anybody else may mean either payment, and the wrong one
+    /// takes a wanted order's money back, so that they have to name it while both have money left.
+    fn payment_meant(&self, by: Principal) -> Result<&Attempt, OrderRefusal> {
+        let paid = self.payment().ok_or(OrderRefusal::NotPaid)?;
+        let has_rest = |attempt: &Attempt| !self.refundable_of(attempt).is_zero();
+        let mut with_rest = self.attempts.iter().filter(|attempt| has_rest(attempt));
+        match (with_rest.next(), with_rest.next(), by) {
+            (Some(_), Some(_), Principal::Admin(_) | Principal::System) => {
+                Err(OrderRefusal::RefundAttemptAmbiguous)
+            }
+            (Some(first), _, _) => Ok(if has_rest(paid) { paid } else { first }),
+            (None, _, _) => Ok(paid),
+        }
     }
 
     /// The tax-free part of a refund: what is taxed goes back first.

@@ -100,7 +100,10 @@ pub enum OrderRefusal {
         /// What is left.
         refundable: Won,
     },
-    /// The refund's id names a refund of another amount.
+    /// Several payments of the order have money left, and none of them is named.
+    #[error("more than one payment of the order has money left: name its attempt")]
+    RefundAttemptAmbiguous,
+    /// The refund's id names a refund of another amount or payment.
     #[error("the refund id names another refund")]
     RefundIdReused,
     /// All money went back.
@@ -134,6 +137,7 @@ impl Refusal for OrderRefusal {
             Self::NotPaid => "order.not_paid",
             Self::EmptyRefund => "order.empty_refund",
             Self::RefundTooLarge { .. } => "order.refund_too_large",
+            Self::RefundAttemptAmbiguous => "order.refund_attempt_ambiguous",
             Self::RefundIdReused => "order.refund_id_reused",
             Self::Refunded => "order.refunded",
         }
@@ -152,6 +156,7 @@ impl Refusal for OrderRefusal {
             | Self::Expired
             | Self::Cancelled
             | Self::NotPaid
+            | Self::RefundAttemptAmbiguous
             | Self::RefundIdReused
             | Self::Refunded => RefusalKind::Conflict,
             Self::OwnerRequired

@@ -101,6 +101,9 @@ pub struct Attempt {
     pub tokens_refused: usize,
     /// Where it stands.
     pub stage: Stage,
+    /// Whether the gateway ever refused it, which an approval that comes afterwards does not undo.
+    #[serde(default)]
+    pub was_declined: bool,
     /// In what the gateway's books differ from ours, as of the last comparison.
     pub differences: Differences,
 }

@@ -14,7 +14,7 @@ pub enum OrderStatus {
     Placed,
     /// A payment attempt is open.
     AwaitingPayment,
-    /// Exactly its amount was approved.
+    /// Exactly its amount was approved while it waited for it.
     Paid,
     /// The latest attempt was declined; another may be made.
     Declined,
@@ -48,10 +48,11 @@ impl OrderStatus {
 }
 
 impl PlacedOrder {
-    /// Where it stands. Money first: an order with an approval is paid or refunded, even if it
-    /// expired before the approval was heard of (its refund is then under way by itself).
+    /// Where it stands. Money first: an order that was paid in time is paid or refunded, whatever
+    /// follows. A payment that came too late changes nothing: it buys nothing, and its refund is under
+    /// way by itself or owed.
     pub fn status(&self) -> OrderStatus {
-        if let Some(paid) = self.payment() {
+        if let Some(paid) = self.paid_in_time() {
             return self.refund_status(paid);
         }
         let latest = self.latest_attempt().map(|attempt| &attempt.stage);
@@ -62,6 +63,9 @@ impl PlacedOrder {
             (Course::Expired, _) => OrderStatus::Expired,
             (Course::Cancelled, _) => OrderStatus::Cancelled,
             (Course::Open, Some(Stage::Declined { .. })) => OrderStatus::Declined,
+            (Course::Open, Some(Stage::Approved(_))) if self.was_latest_declined() => {
+                OrderStatus::Declined
+            }
             (Course::Open, Some(stage)) if stage.is_open() => OrderStatus::AwaitingPayment,
             (Course::Open, Some(_) | None) => OrderStatus::Placed,
         }
@@ -76,6 +80,10 @@ impl PlacedOrder {
             OrderStatus::Placed | OrderStatus::AwaitingPayment | OrderStatus::Declined
         );
         if may_expire && self.has_expired(at) { OrderStatus::Expired } else { status }
+    }
+
+    fn was_latest_declined(&self) -> bool {
+        self.latest_attempt().is_some_and(|attempt| attempt.was_declined)
     }
 
     fn refund_status(&self, paid: &Attempt) -> OrderStatus {

@@ -137,6 +137,7 @@ pub(super) fn refund(number: u128, total: i64) -> OrderCommand {
         by: KIM,
         refund_id: refund_id(number),
         amount: won(total),
+        attempt: None,
         reason: None,
         at: minute(5),
     }

@@ -5,7 +5,7 @@ use contracts::{
     BillingKeyId, CartKind, OrderId, RefundId, Sealed, SubscriptionId, Text, calendar, seals,
 };
 use domain::Principal;
-use domain::order::{OrderCommand, OrderStatus};
+use domain::order::{OrderCommand, OrderStatus, RefundStage};
 use domain::subscription::{ActiveSubscription, SubscriptionStatus};
 use kakaopay_sim::{Fault, FaultScript, Operation, When};
 use processes::operator::Operator;
@@ -138,9 +138,14 @@ async fn a_payment_that_came_too_late_is_given_back_and_sets_nothing_off() {
     world.send(order, OrderCommand::RecordNotSent { attempt: 1, step, at }).await;
 
     let worker = world.worker();
-    world.becomes(order, OrderStatus::Refunded).await;
+    eventually(PATIENCE, || async {
+        let refunds = world.order(order).await.refunds;
+        refunds.iter().any(|refund| refund.stage == RefundStage::Succeeded).then_some(())
+    })
+    .await;
     world.is_idle().await;
     world.reactions_catch_up().await;
+    assert_eq!(world.order(order).await.status(), OrderStatus::Placed, "nothing was bought");
     let charge = &world.charges(order)[0];
     assert_eq!((charge.amount, charge.cancelled), (27_000, 27_000));
     let opened = world.subscriptions.load(SubscriptionId::of(order, 1).uuid()).await.unwrap();

@@ -221,6 +221,7 @@ impl World {
             by: Principal::System,
             refund_id,
             amount: won(amount),
+            attempt: None,
             reason: None,
             at: clock().now(),
         };

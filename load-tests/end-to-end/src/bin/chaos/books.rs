@@ -131,6 +131,15 @@ impl OrderBook {
         self.approved.iter().map(|approval| approval.amount).sum()
     }
 
+    /// The payment that came while the order waited for it: every other one is refunded by the
+    /// system itself.
+    pub(crate) fn paid_in_time(&self) -> Option<&Approval> {
+        let is_late = |attempt: i64| {
+            self.refunds.values().any(|refund| refund.by == "system" && refund.attempt == attempt)
+        };
+        self.approved.iter().find(|approval| !is_late(approval.attempt))
+    }
+
     /// Everything that was refunded, in won.
     pub(crate) fn refunded_sum(&self) -> i64 {
         self.refunds.values().map(RefundBook::succeeded_sum).sum()
@@ -188,7 +197,7 @@ impl OrderBook {
                 self.unresolved.insert(attempt);
             }
             // Of a paid order it is the owner's word, and the money shows the rest.
-            "OrderCancelled" if !self.approved.is_empty() => {}
+            "OrderCancelled" if self.paid_in_time().is_some() => {}
             "OrderCancelled" => self.ended_unpaid = Some(Ending::CalledOff),
             "OrderExpired" => self.ended_unpaid = Some(Ending::Expired),
             "RefundRequested" | "RefundSucceeded" | "RefundFailed" => self.fold_refund(event),

@@ -53,6 +53,7 @@ fn command() -> impl Strategy<Value = OrderCommand> {
                 by,
                 refund_id: refund_id(number),
                 amount: won(amount),
+                attempt: None,
                 reason: None,
                 at: minute(5),
             }
@@ -236,7 +237,7 @@ proptest! {
 
 fn refund_by(by: Principal, number: u128, amount: i64) -> OrderCommand {
     let (refund_id, amount, at) = (refund_id(number), won(amount), minute(5));
-    OrderCommand::RequestRefund { by, refund_id, amount, reason: None, at }
+    OrderCommand::RequestRefund { by, refund_id, amount, attempt: None, reason: None, at }
 }
 
 fn succeeded(number: u128, amount: i64) -> OrderCommand {

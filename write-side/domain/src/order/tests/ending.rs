@@ -1,6 +1,6 @@
 //! Expiring, cancelling and sending elsewhere.
 
-use contracts::events::{AbandonReason, CancelledBy, OrderEvent};
+use contracts::events::{AbandonReason, CancelledBy, GatewayStep, OrderEvent};
 
 use super::*;
 use crate::fixtures::{ADMIN, LEE};
@@ -176,11 +176,7 @@ fn an_order_whose_only_payment_came_too_late_still_expires() {
 fn late_then_second() -> Order {
     let mut order = approving_order();
     for command in [
-        OrderCommand::RecordNotSent {
-            attempt: 1,
-            step: contracts::events::GatewayStep::Approve,
-            at: now(4),
-        },
+        OrderCommand::RecordNotSent { attempt: 1, step: GatewayStep::Approve, at: now(4) },
         request_payment(KIM, 5),
         ready(2),
         approved(approval(1, 23_000)),
@@ -215,4 +211,114 @@ fn a_page_that_comes_after_the_orders_end_brings_nothing_back() {
     let events = when(&mut order, page(1, 15));
     assert_eq!(names(&events), ["PaymentAbandoned", "OrderExpired"]);
     assert_eq!(order.status(), Some(OrderStatus::Expired));
+}
+
+/// What became of an order before its first attempt was found paid: the net found it, too late, and
+/// the automatic refund was refused.
+fn found_paid_too_late(mut order: Order) -> Order {
+    when(&mut order, approved(approval(1, 23_000)));
+    when(
+        &mut order,
+        OrderCommand::RecordRefundFailure {
+            refund_id: contracts::RefundId::automatic(order_id(), 1),
+            class: contracts::events::DeclineClass::Merchant,
+            code: text("-722"),
+            at: now(6),
+        },
+    );
+    order
+}
+
+fn ended(command: OrderCommand) -> Order {
+    let mut order = approving_order();
+    when(&mut order, command);
+    order
+}
+
+fn declined_order() -> Order {
+    ended(OrderCommand::RecordDecline {
+        attempt: 1,
+        step: GatewayStep::Approve,
+        class: contracts::events::DeclineClass::Soft,
+        code: text("-780"),
+        at: now(4),
+    })
+}
+
+fn not_sent_order() -> Order {
+    let step = GatewayStep::Approve;
+    ended(OrderCommand::RecordNotSent { attempt: 1, step, at: now(4) })
+}
+
+/// An order that was shown as expired was shown as paid for ever once a payment was found and its
+/// refund was refused, although nothing is delivered.
+#[test]
+fn a_payment_that_came_too_late_changes_nothing_about_how_an_order_ended() {
+    let after = |mut order: Order, command| {
+        when(&mut order, command);
+        order
+    };
+    for (order, status) in [
+        (after(ready_order(), expire(16)), OrderStatus::Expired),
+        (after(ready_order(), cancel(KIM)), OrderStatus::Cancelled),
+        (declined_order(), OrderStatus::Declined),
+        (not_sent_order(), OrderStatus::Placed),
+        (after(declined_order(), expire(16)), OrderStatus::Expired),
+    ] {
+        assert_eq!(order.status(), Some(status));
+        let mut late = order.clone();
+        when(&mut late, approved(approval(1, 23_000)));
+        assert_eq!(late.status(), Some(status), "while its refund is pending");
+        assert_eq!(found_paid_too_late(order).status(), Some(status), "refused");
+        let refund_id = contracts::RefundId::automatic(order_id(), 1);
+        let (amount, refunded_at) = (won(23_000), now(6));
+        let back =
+            OrderCommand::RecordRefund { refund_id, aid: None, amount, refunded_at, at: now(6) };
+        when(&mut late, back);
+        assert_eq!(late.status(), Some(status), "refunded");
+    }
+}
+
+/// It answered that the order is paid, although nothing was paid in time.
+#[test]
+fn an_order_whose_only_payment_came_too_late_may_be_paid_again() {
+    for order in [declined_order(), not_sent_order()] {
+        let mut order = found_paid_too_late(order);
+        assert_eq!(names(&when(&mut order, request_payment(KIM, 7))), ["PaymentRequested"]);
+        // One attempt at a time, and none beside one that may move money.
+        unchanged(&order, request_payment(KIM, 8));
+        when(&mut order, ready(2));
+        unchanged(&order, request_payment(KIM, 8));
+        when(&mut order, returned(2, authenticated()));
+        assert_eq!(refused(&order, request_payment(KIM, 8)), OrderRefusal::PaymentUnderWay);
+        let mut unknown = order.clone();
+        let (step, reason) = (GatewayStep::Approve, text("timeout"));
+        let lost = OrderCommand::RecordUnresolved { attempt: 2, step, reason, at: now(8) };
+        when(&mut unknown, lost);
+        assert_eq!(refused(&unknown, request_payment(KIM, 9)), OrderRefusal::PaymentUnresolved);
+
+        assert_eq!(names(&when(&mut order, approved(approval(2, 23_000)))), ["PaymentApproved"]);
+        assert_eq!(order.status(), Some(OrderStatus::Paid));
+        assert_eq!(refused(&order, request_payment(KIM, 9)), OrderRefusal::AlreadyPaid);
+    }
+    let mut over = ready_order();
+    when(&mut over, expire(16));
+    let over = found_paid_too_late(over);
+    assert_eq!(refused(&over, request_payment(KIM, 17)), OrderRefusal::Expired);
+}
+
+#[test]
+fn calling_off_an_order_whose_only_payment_came_too_late_ends_it_and_asks_for_the_money() {
+    let mut order = found_paid_too_late(declined_order());
+    let events = when(&mut order, cancel(KIM));
+    assert_eq!(names(&events), ["OrderCancelled", "RefundRequested"]);
+    assert_eq!(order.status(), Some(OrderStatus::Cancelled));
+    unchanged(&order, cancel(KIM));
+
+    let mut over = ready_order();
+    when(&mut over, expire(16));
+    let mut over = found_paid_too_late(over);
+    assert_eq!(names(&when(&mut over, cancel_at(KIM, 17))), ["RefundRequested"]);
+    assert_eq!(over.status(), Some(OrderStatus::Expired));
+    assert_eq!(refused(&over, cancel_at(KIM, 18)), OrderRefusal::Expired);
 }

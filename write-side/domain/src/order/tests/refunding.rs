@@ -1,6 +1,7 @@
 //! Giving money back.
 
-use contracts::events::{DeclineClass, OrderEvent};
+use contracts::RefundId;
+use contracts::events::{DeclineClass, GatewayStep, OrderEvent};
 
 use super::*;
 use crate::Effect;
@@ -107,7 +108,7 @@ fn a_refund_of_another_amount_than_asked_is_a_mismatch_on_record_once() {
 fn an_unknown_refund_is_on_record_and_keeps_its_sum() {
     let unknown = || OrderCommand::RecordUnresolved {
         attempt: 1,
-        step: contracts::events::GatewayStep::Cancel,
+        step: GatewayStep::Cancel,
         reason: text("timeout"),
         at: now(6),
     };
@@ -134,6 +135,7 @@ fn a_stranger_gets_nothing_back_and_the_shop_may_give() {
         by,
         refund_id: refund_id(1),
         amount: won(1),
+        attempt: None,
         reason: None,
         at: now(5),
     };
@@ -193,7 +195,7 @@ fn an_older_event_of_an_unresolved_refund_names_none() {
     }
     order.evolve(&OrderEvent::PaymentUnresolved {
         attempt: 1,
-        step: contracts::events::GatewayStep::Cancel,
+        step: GatewayStep::Cancel,
         reason: text("timeout"),
         unresolved_at: now(6),
         refund_id: None,
@@ -201,4 +203,120 @@ fn an_older_event_of_an_unresolved_refund_names_none() {
     let flags: Vec<bool> =
         order.placed().unwrap().refunds.iter().map(|refund| refund.is_unresolved).collect();
     assert_eq!(flags, [true, false]);
+}
+
+/// The first attempt was declined and had been paid all the same; the second one paid in time. The
+/// net found the first, and its automatic refund was refused.
+fn paid_twice() -> Order {
+    let mut order = approving_order();
+    for command in [
+        OrderCommand::RecordDecline {
+            attempt: 1,
+            step: GatewayStep::Approve,
+            class: DeclineClass::Soft,
+            code: text("-780"),
+            at: now(4),
+        },
+        request_payment(KIM, 5),
+        ready(2),
+        returned(2, authenticated()),
+        approved(approval(2, 23_000)),
+        approved(approval(1, 23_000)),
+        OrderCommand::RecordRefundFailure {
+            refund_id: RefundId::automatic(order_id(), 1),
+            class: DeclineClass::Merchant,
+            code: text("-722"),
+            at: now(6),
+        },
+    ] {
+        when(&mut order, command);
+    }
+    order
+}
+
+fn refund_of(by: Principal, number: u128, total: i64, attempt: Option<u32>) -> OrderCommand {
+    let (refund_id, amount, at) = (refund_id(number), won(total), now(7));
+    OrderCommand::RequestRefund { by, refund_id, amount, attempt, reason: None, at }
+}
+
+/// The attempt whose payment the command takes money back from.
+fn attempt_refunded(order: &mut Order, command: OrderCommand) -> (u32, String) {
+    let events = when(order, command);
+    let [OrderEvent::RefundRequested { attempt, tid, .. }] = &events[..] else {
+        panic!("{events:?}");
+    };
+    (*attempt, tid.as_str().to_owned())
+}
+
+/// The remedy for a refused automatic refund took the payment that paid the order, because no
+/// request could name another one.
+#[test]
+fn whoever_is_not_the_owner_names_the_payment_while_two_have_money_left() {
+    for by in [ADMIN, Principal::System] {
+        let mut order = paid_twice();
+        let unnamed = refund_of(by, 1, 23_000, None);
+        assert_eq!(refused(&order, unnamed), OrderRefusal::RefundAttemptAmbiguous);
+        let late = attempt_refunded(&mut order, refund_of(by, 1, 23_000, Some(1)));
+        assert_eq!(late, (1, "T1".to_owned()));
+        assert!(order.placed().unwrap().is_to_be_delivered(), "the wanted order stays");
+        // One payment has money left: there is nothing to mistake.
+        let rest = attempt_refunded(&mut order, refund_of(by, 2, 1_000, None));
+        assert_eq!(rest, (2, "T2".to_owned()));
+    }
+}
+
+#[test]
+fn the_owner_asks_for_the_payment_that_paid_in_time() {
+    let mut order = paid_twice();
+    let asked = attempt_refunded(&mut order, refund_of(KIM, 1, 23_000, None));
+    assert_eq!(asked, (2, "T2".to_owned()));
+    // And for the other one when nothing is left of it.
+    let asked = attempt_refunded(&mut order, refund_of(KIM, 2, 23_000, None));
+    assert_eq!(asked, (1, "T1".to_owned()));
+}
+
+/// Two thirds of the good payment were left, so that the late sum was refused as too large.
+#[test]
+fn a_late_payment_goes_back_although_part_of_the_good_one_is_back() {
+    let mut order = paid_twice();
+    when(&mut order, refund_of(ADMIN, 1, 3_000, Some(2)));
+    when(&mut order, refunded(1, 3_000));
+    let late = attempt_refunded(&mut order, refund_of(ADMIN, 2, 23_000, Some(1)));
+    assert_eq!(late, (1, "T1".to_owned()));
+    assert_eq!(
+        refused(&order, refund_of(ADMIN, 3, 20_001, Some(2))),
+        OrderRefusal::RefundTooLarge { refundable: won(20_000) }
+    );
+}
+
+#[test]
+fn a_refund_names_an_attempt_that_was_paid() {
+    let order = paid_twice();
+    for unknown in [0, 3] {
+        let named = refund_of(ADMIN, 1, 1, Some(unknown));
+        assert_eq!(refused(&order, named), OrderRefusal::NoSuchAttempt);
+    }
+    let approving = approving_order();
+    assert_eq!(refused(&approving, refund_of(ADMIN, 1, 1, Some(1))), OrderRefusal::NotPaid);
+}
+
+#[test]
+fn one_refund_id_is_of_one_payment() {
+    let mut order = paid_twice();
+    when(&mut order, refund_of(ADMIN, 1, 23_000, Some(1)));
+    unchanged(&order, refund_of(ADMIN, 1, 23_000, Some(1)));
+    unchanged(&order, refund_of(ADMIN, 1, 23_000, None));
+    let other = refund_of(ADMIN, 1, 23_000, Some(2));
+    assert_eq!(refused(&order, other), OrderRefusal::RefundIdReused);
+}
+
+/// Calling the order off is about the order: it needs no attempt, whoever does it.
+#[test]
+fn calling_an_order_off_refunds_the_payment_that_paid_it() {
+    for by in [KIM, ADMIN] {
+        let mut order = paid_twice();
+        let cancel =
+            OrderCommand::CancelOrder { by, refund_id: refund_id(1), reason: None, at: now(7) };
+        assert_eq!(attempt_refunded(&mut order, cancel), (2, "T2".to_owned()));
+    }
 }
