@@ -217,11 +217,12 @@ pub fn print_json(value: &impl Serialize) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Who an intervention is recorded for: `--as NAME`, or the login name.
+/// Who an intervention is recorded for: `--as NAME`, or the login name, or without one (cron, a
+/// container) the user's number.
 pub fn operator_name(given: Option<String>) -> String {
     let environment = environment();
     let login = || environment("SUDO_USER").or_else(|| environment("USER"));
-    given.or_else(login).unwrap_or_else(|| "unknown".to_owned())
+    given.or_else(login).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 #[cfg(test)]

@@ -157,7 +157,12 @@ async fn run(cli: Cli, environment: Environment, outside: Outside) -> Result<(),
     let state = open_state(&cli, &environment)?;
     let ports = Ports::plan(cli.port_base).map_err(ShopError::Ports)?;
     let asked_to_stop = shutdown::on_signals().map_err(ShopError::Signals)?;
-    let system = System::start(&cli, &environment, outside, &state, ports).await?;
+    let starting = System::start(&cli, &environment, outside, &state, ports);
+    let system = tokio::select! {
+        started = Box::pin(starting) => started?,
+        // What was started by then ends when it is dropped.
+        () = asked_to_stop.requested() => return Ok(()),
+    };
     let outcome = if cli.demo {
         system.demo(&asked_to_stop).await
     } else {

@@ -69,17 +69,19 @@ impl Health {
         self.with(name, false, probe)
     }
 
-    /// Requires a PostgreSQL that answers `select 1`, as `postgres`.
+    /// Requires a PostgreSQL that answers, as `postgres`, and that the log is in it, as `schema`:
+    /// `migrator up` makes it.
     #[must_use]
     pub fn requires_postgres(self, pool: Pool) -> Self {
+        let asked = pool.clone();
         self.requires("postgres", move || {
+            let pool = asked.clone();
+            async move { has_log(&pool).await.is_some() }
+        })
+        .requires("schema", move || {
             let pool = pool.clone();
-            async move {
-                match pool.get().await {
-                    Ok(client) => client.batch_execute("select 1").await.is_ok(),
-                    Err(_away) => false,
-                }
-            }
+            // A database that does not answer is reported above.
+            async move { has_log(&pool).await.unwrap_or(true) }
         })
     }
 
@@ -159,6 +161,13 @@ impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.dependencies.iter().map(|it| it.name)).finish()
     }
+}
+
+/// Whether the log is in the database; `None` when the database does not answer.
+async fn has_log(pool: &Pool) -> Option<bool> {
+    let client = pool.get().await.ok()?;
+    let look = "select to_regclass('public.events') is not null";
+    client.query_one(look, &[]).await.ok()?.try_get(0).ok()
 }
 
 /// `GET /health/live`, `/health/ready`, `/metrics` and `/version`, for a port that only operators
