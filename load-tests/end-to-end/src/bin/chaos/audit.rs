@@ -1,7 +1,10 @@
 //! Holds our ledger against the gateway's, what shoppers were promised against both, and every
 //! table against the run's own fold of the log.
 
+mod charged;
 mod consequences;
+#[cfg(test)]
+mod fixtures;
 mod keys;
 mod money;
 mod promises;
