@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kakaopay_sim::{
-    CallCounts, Fault, FaultRule, FaultScript, HoldPoint, Operation, PayAction, When,
+    CallCounts, Fault, FaultRule, FaultScript, HoldPoint, Operation, PayAction, RefusedCancel, When,
 };
 use serde_json::{Value, json};
 
@@ -135,7 +135,15 @@ async fn a_cancellation_is_refused_with_a_code_that_has_no_class() {
     let (status, body) = merchant.call("cancel", &cancel(&tid, 100)).await;
     assert_eq!((status, &body["error_code"]), (400, &json!(-781)));
     assert_eq!(body["extras"]["method_result_code"], "6666");
-    assert_eq!(merchant.sim.ledger().totals.cancelled, 0);
+    let ledger = merchant.sim.ledger();
+    assert_eq!(ledger.totals.cancelled, 0);
+    let refused = RefusedCancel {
+        tid: tid.clone(),
+        amount: 100,
+        code: -781,
+        method_result_code: Some("6666".to_owned()),
+    };
+    assert_eq!(ledger.refused_cancels, [refused]);
     merchant.sim.clear_faults();
     assert_eq!(merchant.call("cancel", &cancel(&tid, 100)).await.0, 200);
 }

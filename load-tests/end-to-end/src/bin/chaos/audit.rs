@@ -8,6 +8,7 @@ mod fixtures;
 mod keys;
 mod money;
 mod promises;
+mod refused;
 mod tables;
 
 use tokio_postgres::Client;
@@ -34,6 +35,7 @@ pub(crate) async fn audit(
     let ledger = world.kakaopay.ledger();
     money::sum_up(&books, &ledger, verdict);
     money::compare(&books, &ledger, verdict);
+    refused::failed_only_if_refused(&books, &ledger, verdict);
     promises::keep_word(&books, &ledger, told, verdict);
     promises::paid_share(&books, told, planned, verdict);
     consequences::follow_up(&books, verdict);

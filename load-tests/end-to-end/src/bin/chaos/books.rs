@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-pub(crate) use self::order::{Ending, LineBook, OrderBook};
+pub(crate) use self::order::{Ending, LineBook, OrderBook, RefundBook};
 use crate::Failure;
 
 /// What the log says.

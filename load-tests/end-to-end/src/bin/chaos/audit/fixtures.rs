@@ -1,7 +1,7 @@
 //! Charges and orders for the audit's own tests.
 
 use chrono::DateTime;
-use kakaopay_sim::{Charge, Status};
+use kakaopay_sim::{Charge, RefusedCancel, Status};
 
 /// A charge of a taxed sum, with so much of it refunded.
 pub(super) fn charge(tid: &str, amount: i64, cancelled: i64) -> Charge {
@@ -22,4 +22,10 @@ pub(super) fn charge(tid: &str, amount: i64, cancelled: i64) -> Charge {
         cancelled_vat: cancelled / 11,
         cancels: Vec::new(),
     }
+}
+
+/// A cancellation that the method of payment refused with this word.
+pub(super) fn refused(tid: &str, amount: i64, word: &str) -> RefusedCancel {
+    let method_result_code = Some(word.to_owned());
+    RefusedCancel { tid: tid.to_owned(), amount, code: -781, method_result_code }
 }
