@@ -7,6 +7,7 @@ mod consequences;
 mod fixtures;
 mod keys;
 mod money;
+mod owed;
 mod promises;
 mod refused;
 mod tables;

@@ -144,3 +144,14 @@ async fn events_of(client: &Client, aggregate: &str) -> Result<Vec<Event>, Failu
         })
         .collect()
 }
+
+/// An order of these events, for tests of what is read from it.
+#[cfg(test)]
+pub(crate) fn folded(events: &[(&str, Value)]) -> OrderBook {
+    let mut book = OrderBook::default();
+    for (sequence, (name, payload)) in (1..).zip(events) {
+        let (name, payload) = ((*name).to_owned(), payload.clone());
+        book.fold(&Event { stream: Uuid::nil(), name, sequence, position: sequence, payload });
+    }
+    book
+}

@@ -6,6 +6,7 @@ use kakaopay_sim::Ledger;
 use uuid::Uuid;
 
 use super::money::by_order;
+use super::owed;
 use crate::books::{Books, OrderBook};
 use crate::intents::{Intent, Wish};
 use crate::schedule::PlannedOrder;
@@ -31,6 +32,7 @@ pub(super) fn keep_word(books: &Books, ledger: &Ledger, told: &Told, verdict: &m
         let refunded = charged.iter().map(|charge| charge.cancelled).sum();
         let intents = by_book.get(id).map(Vec::as_slice).unwrap_or_default();
         asked_for(*id, book, intents, verdict);
+        owed::unasked_refunds(*id, book, verdict);
         refunded_as_asked(*id, book, intents, refunded, verdict);
     }
     no_other_orders(books, told, verdict);
@@ -116,8 +118,7 @@ fn refunded_as_asked(
     if refunded == 0 {
         return;
     }
-    let by_itself = book.refunds.values().filter(|refund| refund.by != "user");
-    let mut most: i64 = by_itself.map(|refund| refund.amount).sum();
+    let mut most = owed::owed_sum(book);
     for intent in intents.iter().filter(|it| it.may_have_happened()) {
         most += match intent.wish {
             Wish::Refund { amount } => amount,

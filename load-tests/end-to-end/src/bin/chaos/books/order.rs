@@ -37,6 +37,19 @@ pub(crate) struct Approval {
     pub(crate) billing_key: Option<Uuid>,
     /// The Korean date of the approval.
     pub(crate) paid_on: String,
+    /// Why no order waited for it when it came, so that all of it must go back.
+    pub(crate) owed_back: Option<OwedBack>,
+}
+
+/// Why a payment goes back unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwedBack {
+    /// The order had ended.
+    OrderEnded,
+    /// The attempt had been declined or abandoned.
+    AttemptEnded,
+    /// Another payment had paid the order.
+    PaidAlready,
 }
 
 /// A refund, from its request to its end.
@@ -55,6 +68,8 @@ pub(crate) struct RefundBook {
     pub(crate) succeeded: Vec<(i64, i64)>,
     /// How often it was refused.
     pub(crate) failed: u64,
+    /// Whether it was all of a payment that no order waited for, and requested after that.
+    pub(crate) is_owed: bool,
 }
 
 /// What one order says.
@@ -85,8 +100,12 @@ pub(crate) struct OrderBook {
     pub(crate) unresolved: BTreeSet<i64>,
     /// Refusals of the gateway to a payment.
     pub(crate) declined: u64,
+    /// Attempts that were declined or abandoned.
+    pub(crate) given_up: BTreeSet<i64>,
     /// How it ended, if it was called off or expired before it was paid.
     pub(crate) ended_unpaid: Option<Ending>,
+    /// Whether it was called off or expired, paid or not.
+    pub(crate) is_over: bool,
     /// The sequence of its last event.
     pub(crate) version: i64,
 }
@@ -120,6 +139,7 @@ impl OrderBook {
 
     pub(super) fn fold(&mut self, event: &Event) {
         self.version = event.sequence;
+        self.is_over |= matches!(event.name.as_str(), "OrderCancelled" | "OrderExpired");
         let attempt = event.number("/attempt");
         match event.name.as_str() {
             "OrderPlaced" => self.place(event),
@@ -131,8 +151,10 @@ impl OrderBook {
                 self.approving.insert(attempt);
             }
             "PaymentApproved" => {
+                let owed_back = self.owed_back(attempt);
                 self.settle(attempt);
                 self.approved.push(Approval {
+                    owed_back,
                     attempt,
                     tid: event.text("/tid"),
                     amount: event.number("/amount/total"),
@@ -143,11 +165,16 @@ impl OrderBook {
             }
             "PaymentDeclined" => {
                 self.settle(attempt);
+                self.given_up.insert(attempt);
                 self.declined += 1;
             }
             "PaymentAbandoned" | "PaymentTokenRefused" => {
                 self.settle(attempt);
                 self.returned.insert(attempt);
+                // After a wrong token the attempt waits for another return.
+                if event.name == "PaymentAbandoned" {
+                    self.given_up.insert(attempt);
+                }
             }
             // A refund without an outcome is pending, and counted as such.
             "PaymentUnresolved" if event.text("/step") != "cancel" => {
@@ -173,7 +200,24 @@ impl OrderBook {
         self.lines = lines.iter().map(line).collect();
     }
 
+    /// Why no order waits for a payment of this attempt that comes now.
+    fn owed_back(&self, attempt: i64) -> Option<OwedBack> {
+        if self.approved.iter().any(|other| other.owed_back.is_none()) {
+            return Some(OwedBack::PaidAlready);
+        }
+        if self.is_over {
+            return Some(OwedBack::OrderEnded);
+        }
+        Some(OwedBack::AttemptEnded).filter(|_| self.given_up.contains(&attempt))
+    }
+
     fn fold_refund(&mut self, event: &Event) {
+        let is_owed = self.approved.iter().any(|it| {
+            it.owed_back.is_some()
+                && it.attempt == event.number("/attempt")
+                && it.tid == event.text("/tid")
+                && it.amount == event.number("/amount")
+        });
         let refund = self.refunds.entry(event.id("/refund_id").unwrap_or_default()).or_default();
         let amount = event.number("/amount");
         match event.name.as_str() {
@@ -183,6 +227,7 @@ impl OrderBook {
                 refund.tid = event.text("/tid");
                 refund.amount = amount;
                 refund.by = event.text("/by");
+                refund.is_owed = is_owed;
                 refund.is_of_the_rest = amount == event.number("/refundable_before");
             }
             "RefundSucceeded" => refund.succeeded.push((amount, event.position)),
@@ -199,6 +244,11 @@ impl OrderBook {
 impl RefundBook {
     fn succeeded_sum(&self) -> i64 {
         self.succeeded.iter().map(|(amount, _)| amount).sum()
+    }
+
+    /// Whether it is recorded as refused, and not as made after all.
+    pub(crate) fn is_refused(&self) -> bool {
+        0 < self.failed && self.succeeded.is_empty()
     }
 
     /// Whether its end is not recorded.
