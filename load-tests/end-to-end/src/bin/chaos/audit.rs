@@ -3,10 +3,12 @@
 
 mod charged;
 mod consequences;
+mod delivery;
 #[cfg(test)]
 mod fixtures;
 mod keys;
 mod money;
+mod opening;
 mod owed;
 mod promises;
 mod refused;
@@ -38,6 +40,7 @@ pub(crate) async fn audit(
     money::compare(&books, &ledger, verdict);
     refused::failed_only_if_refused(&books, &ledger, verdict);
     promises::keep_word(&books, &ledger, told, verdict);
+    delivery::compare(&world.vault()?, &books, told, verdict).await?;
     promises::paid_share(&books, told, planned, verdict);
     consequences::follow_up(&books, verdict);
     keys::check(world, &client, &books, &ledger, verdict).await?;

@@ -86,6 +86,8 @@ pub(crate) struct OrderBook {
     /// Whether its lines become subscriptions.
     pub(crate) is_subscription: bool,
     pub(crate) lines: Vec<LineBook>,
+    /// To whom it goes, sealed under the user's key.
+    pub(crate) receiver: Value,
     /// Attempts for which a page was asked, each time it was recorded.
     pub(crate) requested: Vec<i64>,
     /// Attempts whose page the browser came back from, or that were abandoned.
@@ -184,6 +186,7 @@ impl OrderBook {
             "OrderCancelled" if !self.approved.is_empty() => {}
             "OrderCancelled" => self.ended_unpaid = Some(Ending::CalledOff),
             "OrderExpired" => self.ended_unpaid = Some(Ending::Expired),
+            "ReceiverChanged" => self.receiver = event.at("/receiver").clone(),
             "RefundRequested" | "RefundSucceeded" | "RefundFailed" => self.fold_refund(event),
             _ => {}
         }
@@ -196,6 +199,7 @@ impl OrderBook {
         self.total = event.number("/total");
         self.from_cart = event.at("/from_cart").as_bool().unwrap_or_default();
         self.is_subscription = event.text("/kind") == "subscription";
+        self.receiver = event.at("/receiver").clone();
         let lines = event.at("/lines").as_array().cloned().unwrap_or_default();
         self.lines = lines.iter().map(line).collect();
     }
