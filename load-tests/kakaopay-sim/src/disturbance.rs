@@ -131,6 +131,10 @@ impl<'a> Disturbance<'a> {
             (Fault::CommitThen500, _) => {
                 Reply::Json(500, Refusal::new(-1, "internal error").body())
             }
+            (Fault::CommitThenDecline { code, method_result_code }, Reply::Json(..)) if is_done => {
+                let refusal = refusal_of(self.operation, code, method_result_code.as_deref());
+                Reply::Json(refusal.http_status, refusal.body())
+            }
             (Fault::CommitThenDelay { ms }, reply) => {
                 self.hits();
                 real_time(Duration::from_millis(ms)).await;
@@ -225,12 +229,29 @@ fn declined(operation: Operation, fault: &Fault) -> Option<Refusal> {
     else {
         return None;
     };
-    let (own_code, own_message) = own_refusal(operation);
-    let stock = if *code == own_code { own_message } else { "refused by the fault script" };
-    let mut refusal = Refusal::new(*code, message.as_deref().unwrap_or(stock)).status(*status);
+    let mut refusal =
+        Refusal::new(*code, message.as_deref().unwrap_or(stock_text(operation, *code)))
+            .status(*status);
     if let Some(extras) = method_result_code {
-        let text = method_result_message.as_deref().unwrap_or("결제를 진행할 수 없습니다.");
+        let text = method_result_message.as_deref().unwrap_or(STOCK_EXTRAS);
         refusal = refusal.with_extras(extras, text);
     }
     Some(refusal)
+}
+
+/// What a shopper is told when a script has no text.
+const STOCK_EXTRAS: &str = "결제를 진행할 수 없습니다.";
+
+/// A refusal with the stock texts.
+fn refusal_of(operation: Operation, code: i64, method_result_code: Option<&str>) -> Refusal {
+    let refusal = Refusal::new(code, stock_text(operation, code));
+    match method_result_code {
+        Some(extras) => refusal.with_extras(extras, STOCK_EXTRAS),
+        None => refusal,
+    }
+}
+
+const fn stock_text(operation: Operation, code: i64) -> &'static str {
+    let (own_code, own_message) = own_refusal(operation);
+    if code == own_code { own_message } else { "refused by the fault script" }
 }

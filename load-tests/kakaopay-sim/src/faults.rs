@@ -68,8 +68,8 @@ pub enum When {
 
 /// How a call goes wrong. "Commits" means that the simulator carries the call out: the ledger
 /// shows it, whatever the caller gets to see. A call that is refused on its own account loses or
-/// delays its refusal in the same way; `TruncatedJson`, `AlterAnswer` and `StringNumbers` concern
-/// only calls that are carried out.
+/// delays its refusal in the same way; `CommitThenDecline`, `TruncatedJson`, `AlterAnswer` and
+/// `StringNumbers` concern only calls that are carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fault {
@@ -117,6 +117,15 @@ pub enum Fault {
     /// Commits, then answers 500.
     #[serde(rename = "commit_then_500")]
     CommitThen500,
+    /// Commits, then answers 400 with this code: carried out, whatever the refusal says. KakaoPay's
+    /// -1 and the words `INTERNAL_ERROR` and `BANK_FIRM_UNKNOWN` leave open whether money moved.
+    CommitThenDecline {
+        /// `error_code`.
+        code: i64,
+        /// `extras.method_result_code`; no extras when left out.
+        #[serde(default)]
+        method_result_code: Option<String>,
+    },
     /// Waits, then commits and answers; a caller that has given up by then does not stop it.
     DelayThenCommit {
         /// Milliseconds.

@@ -19,6 +19,22 @@ pub struct Ledger {
     pub totals: Totals,
     /// What was called since the start.
     pub calls: BTreeMap<Operation, CallCounts>,
+    /// The cancellations refused since the start, oldest first; of very many the latest.
+    #[serde(default)]
+    pub refused_cancels: Vec<RefusedCancel>,
+}
+
+/// A cancellation that was refused: nothing was given back by this call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedCancel {
+    /// The payment it concerned.
+    pub tid: String,
+    /// How much was to be given back.
+    pub amount: i64,
+    /// `error_code`.
+    pub code: i64,
+    /// `extras.method_result_code`, where the method of payment refused.
+    pub method_result_code: Option<String>,
 }
 
 /// One payment for which money moved.
@@ -135,7 +151,7 @@ impl Ledger {
                 .saturating_add(u64::try_from(charge.cancels.len()).unwrap_or(u64::MAX)),
             cancelled: totals.cancelled.saturating_add(charge.cancelled),
         });
-        Self { charges, sids, totals, calls: BTreeMap::new() }
+        Self { charges, sids, totals, ..Self::default() }
     }
 
     /// The charges for one order of the merchant's.

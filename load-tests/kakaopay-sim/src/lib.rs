@@ -34,7 +34,7 @@ pub use crate::clock::{ClockChange, SimClock};
 pub use crate::config::{CidConfig, CidKind, SimConfig, SimError};
 pub use crate::faults::{Fault, FaultRule, FaultScript, Latency, Operation, When};
 pub use crate::hold::{Hold, HoldPoint};
-pub use crate::ledger::{CallCounts, Cancel, Charge, Ledger, LedgerSid, Totals};
+pub use crate::ledger::{CallCounts, Cancel, Charge, Ledger, LedgerSid, RefusedCancel, Totals};
 pub use crate::model::{Method, Status};
 pub use crate::pay_page::{NotAPayAction, PayAction};
 pub use crate::server::{SimHandle, Simulator, run};

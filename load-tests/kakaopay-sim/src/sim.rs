@@ -3,7 +3,7 @@
 //! Every call runs in a task of its own, because the caller's hanging up must not undo what
 //! KakaoPay does: that is the very case this simulator exists for.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
@@ -14,11 +14,14 @@ use crate::clock::SimClock;
 use crate::config::SimConfig;
 use crate::disturbance::{Disturbance, user_locked};
 use crate::faults::Operation;
-use crate::ledger::{CallCounts, Ledger};
+use crate::ledger::{CallCounts, Ledger, RefusedCancel};
 use crate::plan::Faults;
 use crate::refusal::Refusal;
 use crate::wire::Connections;
 use crate::world::World;
+
+/// Refused cancellations that are remembered; the oldest are forgotten first.
+const REFUSED_CANCELS_MAX: usize = 100_000;
 
 /// What goes back over the wire.
 #[derive(Debug)]
@@ -42,6 +45,7 @@ pub(crate) struct Sim {
     world: Mutex<World>,
     faults: Mutex<Faults>,
     counts: watch::Sender<BTreeMap<Operation, CallCounts>>,
+    refused_cancels: Mutex<VecDeque<RefusedCancel>>,
     in_flight: Mutex<HashSet<String>>,
     permits: Semaphore,
 }
@@ -56,6 +60,7 @@ impl Sim {
             world: Mutex::new(world),
             faults: Mutex::new(faults),
             counts: watch::Sender::new(BTreeMap::new()),
+            refused_cancels: Mutex::default(),
             in_flight: Mutex::new(HashSet::new()),
         }
     }
@@ -75,6 +80,7 @@ impl Sim {
     pub(crate) fn ledger(&self) -> Ledger {
         let mut ledger = self.world().ledger();
         ledger.calls.clone_from(&self.counts.borrow());
+        ledger.refused_cancels = self.refused_cancels().iter().cloned().collect();
         ledger
     }
 
@@ -108,7 +114,12 @@ impl Sim {
                 self.count(operation, |counts| counts.committed += 1);
                 Reply::Json(200, answer)
             }
-            Err(refusal) => self.refused(operation, &refusal),
+            Err(refusal) => {
+                if operation == Operation::Cancel {
+                    self.note_refused_cancel(body, &refusal);
+                }
+                self.refused(operation, &refusal)
+            }
         };
         call.after(reply, is_done).await
     }
@@ -163,6 +174,24 @@ impl Sim {
 
     fn running(&self) -> MutexGuard<'_, HashSet<String>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused_cancels(&self) -> MutexGuard<'_, VecDeque<RefusedCancel>> {
+        self.refused_cancels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_refused_cancel(&self, body: &Value, refusal: &Refusal) {
+        let refused = RefusedCancel {
+            tid: body["tid"].as_str().unwrap_or_default().to_owned(),
+            amount: body["cancel_amount"].as_i64().unwrap_or_default(),
+            code: refusal.code,
+            method_result_code: refusal.extras.as_ref().map(|(code, _)| code.clone()),
+        };
+        let mut refused_cancels = self.refused_cancels();
+        if REFUSED_CANCELS_MAX <= refused_cancels.len() {
+            refused_cancels.pop_front();
+        }
+        refused_cancels.push_back(refused);
     }
 
     fn refused(&self, operation: Operation, refusal: &Refusal) -> Reply {

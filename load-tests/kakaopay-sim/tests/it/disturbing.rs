@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kakaopay_sim::{
-    CallCounts, Fault, FaultRule, FaultScript, HoldPoint, Operation, PayAction, When,
+    CallCounts, Fault, FaultRule, FaultScript, HoldPoint, Operation, PayAction, RefusedCancel, When,
 };
 use serde_json::{Value, json};
 
@@ -101,6 +101,32 @@ async fn a_lost_answer_is_lost_although_it_is_a_refusal() {
     assert_eq!((counts.arrived, counts.committed, counts.refused, counts.faulted), (3, 1, 2, 2));
 }
 
+/// A refusal is no proof that nothing moved: the second call finds the payment paid, and the first
+/// part refunded.
+#[tokio::test]
+async fn a_call_is_carried_out_although_its_answer_is_a_refusal() {
+    let merchant = Merchant::open().await;
+    let request = merchant.authenticated().await;
+    let tid = text(&request, "tid");
+    let lies = |code| Fault::CommitThenDecline {
+        code,
+        method_result_code: Some("BANK_FIRM_UNKNOWN".to_owned()),
+    };
+    merchant.script(Operation::Approve, lies(-780));
+    let (status, body) = merchant.call("approve", &request).await;
+    assert_eq!((status, &body["error_code"]), (400, &json!(-780)));
+    assert_eq!(body["extras"]["method_result_code"], "BANK_FIRM_UNKNOWN");
+    assert_eq!(merchant.call("approve", &request).await.1["error_code"], -702);
+    merchant.script(Operation::Cancel, lies(-781));
+    assert_eq!(merchant.call("cancel", &cancel(&tid, 100)).await.1["error_code"], -781);
+
+    let ledger = merchant.sim.ledger();
+    assert_eq!((ledger.totals.charges, ledger.totals.cancelled), (1, 100));
+    assert!(ledger.refused_cancels.is_empty(), "it was carried out");
+    let counts = ledger.calls(Operation::Approve);
+    assert_eq!((counts.committed, counts.refused, counts.faulted), (1, 1, 1));
+}
+
 /// The ledger counts faults that took effect, so that a chaos run knows what it survived.
 #[tokio::test]
 async fn a_planned_fault_that_does_not_take_effect_is_not_counted() {
@@ -126,16 +152,24 @@ async fn a_planned_fault_that_does_not_take_effect_is_not_counted() {
     assert_eq!(merchant.counts(Operation::Approve).faulted, 1);
 }
 
-/// `6666` is the code of the documentation's own sample, and in nobody's list of classes.
+/// `9X9X` is in no documentation and no list of classes; `6666` of the documentation's sample is.
 #[tokio::test]
 async fn a_cancellation_is_refused_with_a_code_that_has_no_class() {
     let merchant = Merchant::open().await;
     let tid = text(&merchant.paid(ONE_TIME).await, "tid");
-    merchant.script(Operation::Cancel, declined(-781, "6666"));
+    merchant.script(Operation::Cancel, declined(-781, "9X9X"));
     let (status, body) = merchant.call("cancel", &cancel(&tid, 100)).await;
     assert_eq!((status, &body["error_code"]), (400, &json!(-781)));
-    assert_eq!(body["extras"]["method_result_code"], "6666");
-    assert_eq!(merchant.sim.ledger().totals.cancelled, 0);
+    assert_eq!(body["extras"]["method_result_code"], "9X9X");
+    let ledger = merchant.sim.ledger();
+    assert_eq!(ledger.totals.cancelled, 0);
+    let refused = RefusedCancel {
+        tid: tid.clone(),
+        amount: 100,
+        code: -781,
+        method_result_code: Some("9X9X".to_owned()),
+    };
+    assert_eq!(ledger.refused_cancels, [refused]);
     merchant.sim.clear_faults();
     assert_eq!(merchant.call("cancel", &cancel(&tid, 100)).await.0, 200);
 }

@@ -1,10 +1,17 @@
 //! Holds our ledger against the gateway's, what shoppers were promised against both, and every
 //! table against the run's own fold of the log.
 
+mod charged;
 mod consequences;
+mod delivery;
+#[cfg(test)]
+mod fixtures;
 mod keys;
 mod money;
+mod opening;
+mod owed;
 mod promises;
+mod refused;
 mod tables;
 
 use tokio_postgres::Client;
@@ -31,7 +38,9 @@ pub(crate) async fn audit(
     let ledger = world.kakaopay.ledger();
     money::sum_up(&books, &ledger, verdict);
     money::compare(&books, &ledger, verdict);
+    refused::failed_only_if_refused(&books, &ledger, verdict);
     promises::keep_word(&books, &ledger, told, verdict);
+    delivery::compare(&world.vault()?, &books, told, verdict).await?;
     promises::paid_share(&books, told, planned, verdict);
     consequences::follow_up(&books, verdict);
     keys::check(world, &client, &books, &ledger, verdict).await?;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use contracts::Receiver;
 use uuid::Uuid;
 
 use crate::client::Answer;
@@ -26,13 +27,10 @@ pub(crate) struct Intent {
 }
 
 /// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// An order that costs so much by the catalogue.
-    Place {
-        /// In won.
-        total: i64,
-    },
+    /// An order.
+    Place(Box<Wanted>),
     /// A page to pay on.
     Pay,
     /// The browser came back from the page of an attempt.
@@ -47,6 +45,28 @@ pub(crate) enum Wish {
         /// In won.
         amount: i64,
     },
+}
+
+/// What is to be delivered to whom, and what it costs by the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The account that orders.
+    pub(crate) user: Uuid,
+    /// In won.
+    pub(crate) total: i64,
+    /// The lines, in any order.
+    pub(crate) lines: Vec<WantedLine>,
+    /// To whom.
+    pub(crate) receiver: Receiver,
+}
+
+/// A line that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct WantedLine {
+    pub(crate) item: Uuid,
+    pub(crate) quantity: i64,
+    /// The days after which it comes again, in subscriptions.
+    pub(crate) period: Option<i64>,
 }
 
 /// An answer, as far as the audit needs it.

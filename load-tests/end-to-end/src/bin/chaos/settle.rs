@@ -58,7 +58,7 @@ pub(crate) async fn settle(
         world.advance(ahead).await?;
         SystemClock.sleep(NOTICED_WITHIN).await;
         if is_night {
-            verdict.nights += u64::from(compared_after(world, nights).await);
+            verdict.passed_a_night(compared_after(world, nights).await);
         }
         come_to_rest(world, wait_max, verdict).await?;
     }
@@ -76,7 +76,7 @@ async fn come_to_rest(
     verdict: &mut Verdict,
 ) -> Result<(), Failure> {
     let (is_quiet, standing) = quiet::wait(world, wait_max).await?;
-    verdict.quiet = is_quiet;
+    verdict.rested(is_quiet);
     if !is_quiet {
         verdict.tell(format!("never quiet: {standing:?}"));
     }

@@ -14,10 +14,13 @@ use uuid::Uuid;
 
 use crate::Failure;
 use crate::client::{Answer, Asked, Browser};
-use crate::intents::{Intents, Wish};
+use crate::intents::{Intents, Wanted, WantedLine, Wish};
 use crate::leaks::Planted;
 use crate::schedule::{Course, PlannedOrder};
 use crate::world::World;
+
+/// How often the lines of a subscription come.
+const PERIOD_DAYS: i64 = 30;
 
 /// What all shoppers share.
 pub(crate) struct Street {
@@ -54,6 +57,7 @@ pub(crate) struct Account {
     email: String,
     password: String,
     token: String,
+    id: Uuid,
 }
 
 /// An order on its way.
@@ -94,11 +98,11 @@ impl Street {
         if !is_made {
             return Err(format!("signing up: {} {}", answer.status, answer.body).into());
         }
-        let token = self.log_in(&email, &password).await?;
-        Ok(Account { email, password, token })
+        let (token, id) = self.log_in(&email, &password).await?;
+        Ok(Account { email, password, token, id })
     }
 
-    async fn log_in(&self, email: &str, password: &str) -> Result<String, Failure> {
+    async fn log_in(&self, email: &str, password: &str) -> Result<(String, Uuid), Failure> {
         let url = format!("{}/api/auth/login", self.world.checkout);
         let body = json!({ "email": email, "password": password });
         let asked = Asked { from: Some(address_of(email)), ..Asked::post(&url, &body) };
@@ -109,7 +113,7 @@ impl Street {
         let token = answer.needs("/accessToken")?;
         // The signature is what makes it a token; header and claims may resemble others.
         self.planted.plant(token.rsplit('.').next().unwrap_or_default());
-        Ok(token)
+        Ok((token, answer.needs("/userId")?.parse()?))
     }
 
     /// Shops one planned order from its first line to its aftermath.
@@ -157,16 +161,13 @@ impl Street {
         account: &mut Account,
         plan: &'p PlannedOrder,
     ) -> Result<Placed<'p>, Failure> {
-        let (name, phone) = (
-            format!("수취인 {}-{}", self.seed, plan.number),
-            format!("010-{:04}-{:04}", 7000 + plan.number / 10_000, plan.number % 10_000),
-        );
-        let detail = format!("비밀상자 {}-{}호", self.seed, plan.number);
-        for value in [&name, &phone, &phone.replace('-', ""), &detail] {
-            self.planted.plant(value);
-        }
-        let address = json!({ "zip": "04524", "city": "서울 중구", "detail": detail });
-        let receiver = json!({ "name": name, "phone": phone, "address": address });
+        let receiver = self.receiver(plan);
+        let wanted = Wanted {
+            user: account.id,
+            total: self.world.total_of(&plan.lines),
+            lines: wanted_lines(plan, &self.world),
+            receiver: serde_json::from_value(receiver.clone())?,
+        };
         let body = if plan.is_from_cart() {
             json!({ "fromCart": kind(plan), "receiver": receiver })
         } else {
@@ -175,7 +176,7 @@ impl Street {
         let url = format!("{}/api/orders", self.world.checkout);
         let key = self.key(plan, "place");
         let asked = Asked { key: Some(&key), ..Asked::post(&url, &body) };
-        let wish = Wish::Place { total: self.world.total_of(&plan.lines) };
+        let wish = Wish::Place(Box::new(wanted));
         let answer = self.intend(account, None, wish, &asked).await?;
         self.step();
         if answer.status != StatusCode::CREATED {
@@ -185,6 +186,20 @@ impl Street {
         let total = answer.body["total"].as_i64().ok_or("an order without a total")?;
         self.told().placed.insert(plan.number, id);
         Ok(Placed { plan, id, total })
+    }
+
+    /// The receiver of a planned order, no other's and planted.
+    fn receiver(&self, plan: &PlannedOrder) -> Value {
+        let (name, phone) = (
+            format!("수취인 {}-{}", self.seed, plan.number),
+            format!("010-{:04}-{:04}", 7000 + plan.number / 10_000, plan.number % 10_000),
+        );
+        let detail = format!("비밀상자 {}-{}호", self.seed, plan.number);
+        for value in [&name, &phone, &phone.replace('-', ""), &detail] {
+            self.planted.plant(value);
+        }
+        let address = json!({ "zip": "04524", "city": "서울 중구", "detail": detail });
+        json!({ "name": name, "phone": phone, "address": address })
     }
 
     /// Asks for something that the intent ledger keeps, under the key of the request.
@@ -216,7 +231,7 @@ impl Street {
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        account.token = self.log_in(&account.email, &account.password).await?;
+        (account.token, _) = self.log_in(&account.email, &account.password).await?;
         let token = account.token.clone();
         self.browser.send(&Asked { token: Some(&token), from, ..asked.clone() }).await
     }
@@ -247,10 +262,19 @@ fn lines(plan: &PlannedOrder, world: &World) -> Vec<Value> {
     let line = |(item, quantity): &(usize, u32)| {
         let id = world.items.get(*item).map(|item| item.id.to_string());
         if plan.is_subscription() {
-            json!({ "itemId": id, "quantity": quantity, "periodDays": 30 })
+            json!({ "itemId": id, "quantity": quantity, "periodDays": PERIOD_DAYS })
         } else {
             json!({ "itemId": id, "quantity": quantity })
         }
+    };
+    plan.lines.iter().map(line).collect()
+}
+
+fn wanted_lines(plan: &PlannedOrder, world: &World) -> Vec<WantedLine> {
+    let line = |(item, quantity): &(usize, u32)| WantedLine {
+        item: world.items.get(*item).map(|item| item.id.uuid()).unwrap_or_default(),
+        quantity: i64::from(*quantity),
+        period: plan.is_subscription().then_some(PERIOD_DAYS),
     };
     plan.lines.iter().map(line).collect()
 }

@@ -40,8 +40,10 @@ pub(crate) struct Verdict {
     pub(crate) planned_to_pay: u64,
     /// How many of them are paid; at least [`PAID_PERCENT_LEAST`] of a hundred.
     pub(crate) planned_paid: u64,
-    /// Whether everything came to rest in the time allowed.
+    /// Whether everything came to rest in the time allowed, each time it was waited for.
     pub(crate) quiet: bool,
+    /// How often it was waited for.
+    pub(crate) rests: u64,
     /// What seed, and the fingerprint of what it drew.
     pub(crate) seed: u64,
     /// The same for the same kills, faults and orders.
@@ -60,6 +62,8 @@ pub(crate) struct Verdict {
     pub(crate) subscriptions_ended: u64,
     /// Nightly comparisons that ran.
     pub(crate) nights: u64,
+    /// How many had to run.
+    pub(crate) nights_planned: u64,
     /// Dead rows that were taken up again at the end.
     pub(crate) retried_by_operator: u64,
     /// Refusals of the gateway to refunds.
@@ -124,6 +128,7 @@ impl Verdict {
             && self.troubles == 0
             && self.deaths == 0
             && self.quiet
+            && self.nights_planned <= self.nights
             && self.is_paid_enough()
     }
 
@@ -132,10 +137,47 @@ impl Verdict {
         self.planned_to_pay * PAID_PERCENT_LEAST <= self.planned_paid * 100
     }
 
+    /// Notes whether everything came to rest once more. A phase that never did is not forgotten.
+    pub(crate) const fn rested(&mut self, is_quiet: bool) {
+        self.quiet = is_quiet && (self.rests == 0 || self.quiet);
+        self.rests += 1;
+    }
+
+    /// Notes whether the comparison of a night that had to run did.
+    pub(crate) fn passed_a_night(&mut self, is_compared: bool) {
+        self.nights_planned += 1;
+        if is_compared {
+            self.nights += 1;
+        } else {
+            self.tell(format!("never compared: night {}", self.nights_planned));
+        }
+    }
+
     /// Notes a finding in words; its count is the caller's.
     pub(crate) fn tell(&mut self, finding: String) {
         if self.findings.len() < FINDINGS_SHOWN_MAX {
             self.findings.push(finding);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(rests: &[bool], nights: &[bool]) -> bool {
+        let mut verdict = Verdict::default();
+        rests.iter().for_each(|is_quiet| verdict.rested(*is_quiet));
+        nights.iter().for_each(|is_compared| verdict.passed_a_night(*is_compared));
+        verdict.is_well()
+    }
+
+    #[test]
+    fn a_phase_without_rest_and_a_night_without_comparison_spoil_a_run() {
+        assert!(after(&[true, true], &[true, true]));
+        assert!(!after(&[], &[]));
+        // Passed before: the last phase had the word, and nights were only counted.
+        assert!(!after(&[false, true], &[true, true]));
+        assert!(!after(&[true, true], &[true, false]));
     }
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use contracts::personal::Sealed;
 use contracts::{BillingKeyId, OrderId, UserId, seals};
 use kakaopay_sim::Ledger;
-use service_kit::clock::{Clock as _, SystemClock};
-use service_kit::vault::{Vault, VaultError};
+use service_kit::vault::Vault;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::money::by_order;
+use super::opening::patiently_opened;
 use crate::Failure;
 use crate::books::Books;
 use crate::verdict::Verdict;
@@ -80,10 +80,6 @@ async fn read(client: &Client) -> Result<BTreeMap<Uuid, KeyRow>, Failure> {
         .collect()
 }
 
-/// Longest wait for a user's key, and the pause between two tries.
-const OPEN_WAIT_MAX: Duration = Duration::from_secs(30);
-const OPEN_PAUSE: Duration = Duration::from_millis(200);
-
 async fn is_issued(
     vault: &Vault,
     id: BillingKeyId,
@@ -94,17 +90,7 @@ async fn is_issued(
         return Err(format!("is {} without a sealed value", row.state));
     };
     let stream = seals::billing_key_stream(id);
-    let begun = Instant::now();
-    let opened = loop {
-        match vault.open(row.user, &stream, seals::SID, sealed).await {
-            // The audit's own connections may be slow on a busy machine: no finding about the shop.
-            Err(VaultError::Keys(_)) if begun.elapsed() < OPEN_WAIT_MAX => {
-                SystemClock.sleep(OPEN_PAUSE).await;
-            }
-            opened => break opened,
-        }
-    };
-    match opened {
+    match patiently_opened(vault, row.user, &stream, seals::SID, sealed).await {
         Ok(Some(sid)) if issued.contains(sid.as_str()) => Ok(()),
         Ok(Some(_other)) => Err("is not the one that was issued".to_owned()),
         Ok(None) => Err("belongs to a user without a key".to_owned()),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kakaopay_sim::{Charge, Ledger, Operation};
 use uuid::Uuid;
 
+use super::{charged, owed};
 use crate::books::{Books, Ending, OrderBook};
 use crate::verdict::Verdict;
 
@@ -77,6 +78,8 @@ pub(super) fn compare(books: &Books, ledger: &Ledger, verdict: &mut Verdict) {
 
 fn hold_against(id: Uuid, book: &OrderBook, charged: &[&Charge], verdict: &mut Verdict) {
     for charge in charged {
+        charged::is_what_it_costs(id, book, charge, verdict);
+        owed::keeps_nothing(id, book, charge, verdict);
         let of_it = book.approved.iter().filter(|approval| approval.tid == charge.tid);
         let ours: Vec<i64> = of_it.map(|approval| approval.amount).collect();
         if ours.is_empty() || ours.iter().any(|amount| *amount != charge.amount) {

@@ -88,9 +88,9 @@ pub(crate) fn default_mix() -> FaultScript {
     FaultScript { seed: 0, rules }
 }
 
-/// A method code that is in no table of ours; the failure sample of the documentation has it.
+/// A method code that is in no table and no documentation: a refusal that nothing can be made of.
 fn unclassified() -> Fault {
-    declined(-781, Some("6666"))
+    declined(-781, Some("9X9X"))
 }
 
 fn declined(code: i64, reason: Option<&str>) -> Fault {
