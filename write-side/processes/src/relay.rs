@@ -30,7 +30,7 @@ pub mod decide;
 pub mod deliver;
 pub mod rows;
 
-pub use carry::{Carrier, Keys};
+pub use carry::{Carrier, Keys, Unavailable};
 pub use decide::RetryPolicy;
 pub use rows::{RowClass, Rows};
 

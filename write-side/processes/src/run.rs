@@ -36,7 +36,7 @@ use crate::reactions::{
 };
 use crate::reconcile::{Pace, Reconciler};
 use crate::relay::deliver::Delivery;
-use crate::relay::{Carrier, Keys, Relay, Rows, WakeUp};
+use crate::relay::{Carrier, Keys, Relay, Rows, Unavailable, WakeUp};
 use crate::schedule::{self, Jobs};
 
 /// The label of this process in metrics and log lines.
@@ -403,6 +403,7 @@ impl Parts {
             vault: self.vault.clone(),
             retries: config.retries,
             keys: Keys::default(),
+            unavailable: Unavailable::default(),
             clock: Arc::clone(&self.clock),
         };
         let (rows, clock) = (self.rows.clone(), Arc::clone(&self.clock));

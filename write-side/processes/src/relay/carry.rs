@@ -24,10 +24,12 @@ use crate::metrics;
 mod calls;
 mod keys;
 mod settling;
+mod unavailable;
 
 use settling::Patience;
 
 pub use keys::Keys;
+pub use unavailable::Unavailable;
 
 /// Longest text kept as a row's last error.
 const ERROR_LENGTH_MAX: usize = 500;
@@ -58,6 +60,8 @@ pub struct Carrier {
     pub retries: RetryPolicy,
     /// Recurring keys that are not stored yet.
     pub keys: Keys,
+    /// Rows that cannot go on now.
+    pub unavailable: Unavailable,
     /// The time of our own records.
     pub clock: SharedClock,
 }
@@ -169,18 +173,28 @@ impl Carrier {
 
     async fn carry_claimed(&self, row: ClaimedRow) {
         reach(Point::AfterClaim).await;
-        let stopped = match self.advance(&row).await {
+        let advanced = self.advance(&row).await;
+        if !matches!(advanced, Err(Stop::Away { .. }))
+            && let Some(put_offs) = self.unavailable.ended(row.id)
+        {
+            tracing::info!(put_offs, "outbox rows go on again");
+        }
+        let stopped = match advanced {
             Ok(()) => return,
             Err(stopped) => stopped,
         };
         let kept = match stopped {
             Stop::LeaseLost => Err(RowError::LeaseLost),
             Stop::Away { why, call } => {
-                tracing::warn!(why, "outbox row put off");
+                let repeated = self.unavailable.occurred(row.id);
+                // The row's last error is the reason in any case.
+                if let Some(put_offs) = repeated.logged {
+                    tracing::warn!(why, put_offs, "outbox row put off");
+                }
                 let is_unknown = call == CallState::MaybeSent || row.unknown_for.is_some();
                 let put_off = PutOff {
                     state: if is_unknown { WaitingState::Unknown } else { WaitingState::Waiting },
-                    pause: self.retries.pause(row.attempt),
+                    pause: self.retries.unavailable_pause(repeated.times),
                     is_counted: false,
                     is_unsent: call == CallState::Unsent,
                     why: clipped(&why),

@@ -70,6 +70,10 @@ impl Default for RetryPolicy {
     }
 }
 
+/// Longest pause of a row that cannot go on because something of ours is unavailable, without jitter: a
+/// shopper may wait for it once that is back.
+const UNAVAILABLE_PAUSE_MAX: Duration = Duration::from_secs(5);
+
 /// How long past its end a payment page is still looked up before it counts as expired: an approval
 /// that KakaoPay was working on when the page ended is done by then.
 const PAGE_GRACE: Duration = Duration::from_mins(1);
@@ -346,6 +350,11 @@ impl RetryPolicy {
     /// The pause after try `number`.
     pub fn pause(&self, number: u32) -> Duration {
         backoff(self.pause_min, self.pause_max, number)
+    }
+
+    /// The pause after something of ours was unavailable for the `times`th time in succession.
+    pub fn unavailable_pause(&self, times: u32) -> Duration {
+        backoff(self.pause_min, self.pause_max.min(UNAVAILABLE_PAUSE_MAX), times)
     }
 
     fn look_up_pause(&self, number: u32) -> Duration {

@@ -9,6 +9,7 @@ use domain::effects::{CancelEffect, Effect, PaymentTerms};
 use domain::order::{Order, OrderCommand, RecordApproval, RefundStage};
 use domain::{Refusal, RefusalKind, Settlement};
 use event_store::{CommandContext, DispatchError, Executor, ReceiptKey, StoreError};
+use uuid::Uuid;
 
 use super::rows::ClaimedRow;
 use super::with_causes;
@@ -156,10 +157,10 @@ fn refused(
 }
 
 fn context(row: &ClaimedRow, settlement: &Settlement) -> CommandContext<Order> {
-    let key = format!("{}/{}", row.id, settlement.name());
+    let key = receipt_key(row.id, settlement);
     let receipt = ReceiptKey {
         scope: RECEIPT_SCOPE.to_owned(),
-        // One row tells each settlement once; its stored outcome never changes in between.
+        // One row reports each key once; its stored outcome never changes in between.
         request_digest: key.clone(),
         key,
         keep_for: RECEIPT_KEPT_FOR,
@@ -171,6 +172,21 @@ fn context(row: &ClaimedRow, settlement: &Settlement) -> CommandContext<Order> {
         idempotency_key: None,
     };
     CommandContext::new(metadata).with_receipt(receipt).knowing(row.version)
+}
+
+/// A row may be unresolved more than once, for another reason each time: an operator has it tried again
+/// in between. Everything else ends it.
+fn receipt_key(row: Uuid, settlement: &Settlement) -> String {
+    let name = settlement.name();
+    match settlement {
+        Settlement::Unresolved { reason, .. } => format!("{row}/{name}/{reason}"),
+        Settlement::Opened { .. }
+        | Settlement::Approved { .. }
+        | Settlement::GivenBack { .. }
+        | Settlement::Declined { .. }
+        | Settlement::TokenRefused { .. }
+        | Settlement::NotSent { .. } => format!("{row}/{name}"),
+    }
 }
 
 /// The command that tells it; `None` when this effect cannot end like this.

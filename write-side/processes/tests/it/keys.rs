@@ -140,3 +140,24 @@ async fn an_heir_waits_for_the_key_that_another_worker_holds() {
     assert!(approval.billing_key.is_some(), "the key is on record");
     worker.stop().await.unwrap();
 }
+
+/// The row is claimed again and again while its key waits. Paused by its tries, which such a claim uses
+/// none of (seen so), it is claimed at the shortest pause, with a line each, for as long as that takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_key_waits_to_be_stored_is_claimed_less_and_less_often() {
+    let mut world = World::new().await;
+    world.config.retries.pause_max = Duration::from_secs(2);
+    let worker = world.worker();
+    let order = world.place(OrderKind::Subscription, false).await;
+    world.page_of(order).await;
+    refuse_keys(&world).await;
+    world.pay(order).await;
+    keys_are_refused(&world, 2).await;
+    world.leases_run_out().await;
+    let paused = "select count(*) from outbox
+                  where state = 'unknown' and interval '1 second' < not_before - updated_at";
+    eventually(PATIENCE, || async { (world.number(paused).await == 1).then_some(()) }).await;
+    world.execute("drop trigger refuse on billing_keys").await;
+    world.becomes(order, OrderStatus::Paid).await;
+    worker.stop().await.unwrap();
+}

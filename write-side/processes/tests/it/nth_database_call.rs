@@ -27,7 +27,7 @@ use processes::reactions::{
     EndedOrders, ExpiryIndex, PaidOrders, PaymentDifferences, PaymentIndex, Reactor, RefundIndex,
 };
 use processes::relay::deliver::Delivery;
-use processes::relay::{Carrier, Keys, Relay, RelayPolicy, Rows};
+use processes::relay::{Carrier, Keys, Relay, RelayPolicy, Rows, Unavailable};
 use service_kit::config::Secret;
 use service_kit::pools::{self, PoolSettings};
 use service_kit::shutdown::{self, ShutdownTrigger};
@@ -105,6 +105,7 @@ impl Shop {
             delivery: Delivery::new(orders.clone()),
             vault: vault.clone(),
             keys: Keys::default(),
+            unavailable: Unavailable::default(),
             retries: config.retries,
             clock: clock(),
         };

@@ -1,11 +1,14 @@
 //! Reporting a stored outcome to its order: whatever the database refuses meanwhile, the outcome is
 //! reported later, and only what cannot be decoded ends the row.
 
+use contracts::Text;
 use contracts::events::OrderKind;
-use domain::Settlement;
-use domain::order::{OrderStatus, RefundStage};
+use domain::order::{OrderStatus, RefundStage, Stage};
+use domain::{Effect, Settlement};
 use kakaopay_sim::{Fault, FaultScript, Operation, When};
 use processes::operator::{Intervention, Operator, OperatorError};
+use processes::relay::deliver::{Delivery, Task, Told};
+use processes::relay::rows::RowClass;
 use testkit::eventually;
 
 use crate::world::{PATIENCE, World, clock, somebody};
@@ -93,4 +96,34 @@ async fn an_operator_cannot_resolve_against_a_stored_outcome_and_a_retry_reports
     world.is_idle().await;
     assert_eq!(world.sim.ledger().calls(Operation::Cancel).arrived, calls, "nothing was called");
     worker.stop().await.unwrap();
+}
+
+/// A row that was given up for want of an answer is retried by an operator, and the answer is another
+/// payment's. With the receipt under the settlement's name alone (seen so) the second report counts as
+/// the first one repeated, and the order never learns of the mismatch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_unresolved_for_another_reason_is_reported_again() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let order = world.place(OrderKind::OneOff, false).await;
+    let token = world.press_approve(order).await;
+    world.is_idle().await;
+    worker.stop().await.unwrap();
+    world.come_back(order, token).await;
+    let mut rows = world.rows("worker").claim(RowClass::Shopper, 1).await.unwrap();
+    let row = rows.pop().expect("the approval");
+    let effect: Effect = serde_json::from_value(row.payload.clone()).unwrap();
+    let delivery = Delivery::new(world.orders.clone());
+    for reason in ["look_up_failed", "mismatch", "mismatch"] {
+        let reason = Text::parse(reason).unwrap();
+        let unresolved = Settlement::Unresolved { reason, at: clock().now() };
+        let told =
+            delivery.tell(Task { row: &row, order, effect: &effect }, &unresolved, clock().now());
+        assert!(matches!(told.await, Told::Recorded));
+    }
+    let placed = world.order(order).await;
+    let Stage::Unresolved { reason, .. } = &placed.attempts[0].stage else { panic!("{placed:?}") };
+    assert_eq!(reason.as_str(), "mismatch");
+    let events = "select count(*) from events where event_type = 'PaymentUnresolved'";
+    assert_eq!(world.number(events).await, 2, "each reason once");
 }

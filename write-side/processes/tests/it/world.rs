@@ -20,7 +20,7 @@ use kakaopay_sim::{Charge, PayAction, SimConfig, SimHandle, Simulator};
 use processes::gateway::PaymentGateway;
 use processes::operator::By;
 use processes::relay::deliver::Delivery;
-use processes::relay::{Carrier, Drained, Keys, Relay, Rows};
+use processes::relay::{Carrier, Drained, Keys, Relay, Rows, Unavailable};
 use processes::{QUEUE_PLANS, WakeUp, WorkerConfig, WorkerError};
 use service_kit::clock::{SharedClock, SystemClock};
 use service_kit::pools::{self, PoolSettings};
@@ -131,6 +131,7 @@ impl World {
             vault: self.vault.clone(),
             retries: self.config.retries,
             keys: Keys::default(),
+            unavailable: Unavailable::default(),
             clock: clock(),
         }
     }
