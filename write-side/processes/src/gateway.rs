@@ -188,7 +188,7 @@ pub struct Checkout {
     pub payment_ref: Text<64>,
     /// Where the browser goes.
     pub redirect: RedirectUrls,
-    /// When it was opened.
+    /// When it was opened, by our clock: an order expires by it.
     pub opened_at: DateTime<Utc>,
     /// When it stops working.
     pub expires_at: DateTime<Utc>,

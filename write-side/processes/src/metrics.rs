@@ -18,6 +18,9 @@ pub const GATEWAY_TEST_MODE: &str = "gateway_test_mode";
 /// Calls refused because the gateway refuses our access (key, address, merchant code), by operation.
 /// Every one is an alarm: nothing is paid or refunded until an operator mends it.
 pub const GATEWAY_ACCESS_REFUSED: &str = "gateway_access_refused_total";
+/// Payment pages that the gateway states as opened before our call or after its answer, by more than
+/// clocks that are kept right differ: our own time is used, so that no order expires by the gateway's.
+pub const GATEWAY_CLOCK_SKEWED: &str = "gateway_clock_skewed_total";
 /// Calls over the limit of calls per second, by class and result: `delayed` until their turn came,
 /// or `turned_away` because it would have come too late.
 pub const GATEWAY_THROTTLED: &str = "gateway_throttled_total";
@@ -95,6 +98,7 @@ pub fn describe() {
     describe_histogram!(GATEWAY_CALL_SECONDS, Unit::Seconds, "how long gateway calls take");
     describe_counter!(GATEWAY_MISMATCHES, Unit::Count, "answers that do not match the request");
     describe_counter!(GATEWAY_ACCESS_REFUSED, Unit::Count, "calls whose access was refused");
+    describe_counter!(GATEWAY_CLOCK_SKEWED, Unit::Count, "pages opened at a time not ours");
     describe_gauge!(GATEWAY_TEST_MODE, Unit::Count, "1 while test codes are allowed");
     describe_counter!(GATEWAY_THROTTLED, Unit::Count, "calls over the limit per second");
     describe_gauge!(BREAKER_STATE, Unit::Count, "0 closed, 1 half open, 2 open");
@@ -150,6 +154,10 @@ pub(crate) fn gateway_mismatch(operation: &'static str) {
 
 pub(crate) fn gateway_access_refused(operation: &'static str) {
     counter!(GATEWAY_ACCESS_REFUSED, "operation" => operation).increment(1);
+}
+
+pub(crate) fn gateway_clock_skewed() {
+    counter!(GATEWAY_CLOCK_SKEWED).increment(1);
 }
 
 pub(crate) fn gateway_test_mode(is_on: bool) {

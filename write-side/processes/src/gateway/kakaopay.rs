@@ -32,6 +32,7 @@ use super::{
 mod access;
 mod meaning;
 mod merchants;
+mod opening;
 mod standing;
 mod terms;
 
@@ -39,6 +40,7 @@ use access::Access;
 use meaning::{lost, mismatch, unbuildable};
 pub use merchants::Merchants;
 use merchants::code_of;
+use opening::{CallTime, Openings};
 use terms::{amounts, approved_amount, cancel_amounts, cancel_differences, expected, method};
 
 /// How long a payment page lives; the tid dies with it.
@@ -53,6 +55,7 @@ type Built<T> = Result<T, InvalidRequest>;
 pub struct KakaoPayGateway {
     parts: KakaoPayParts,
     access: Access,
+    openings: Openings,
 }
 
 /// What [`KakaoPayGateway`] is put together from.
@@ -79,7 +82,7 @@ pub struct KakaoPayParts {
 impl KakaoPayGateway {
     /// Opens no connection yet.
     pub fn new(parts: KakaoPayParts) -> Self {
-        Self { parts, access: Access::default() }
+        Self { parts, access: Access::default(), openings: Openings::default() }
     }
 
     fn merchant(&self, terms: &PaymentTerms) -> Built<Merchant> {
@@ -105,13 +108,16 @@ impl KakaoPayGateway {
         };
         let id = Some(request.correlation_id.as_str());
         let lane = &self.parts.checkout;
+        let asked_at = self.now();
         let call =
             lane.call_admitted(admission, Operation::Ready, |client| client.ready(&body, id));
         let answer = match self.access.answer(Operation::Ready, call.await) {
             Ok(answer) => answer,
             Err(outcome) => return outcome.into(),
         };
-        let opened_at = answer.created_at.map_or_else(|| self.now(), kakaopay::KstTime::to_utc);
+        let took = CallTime { asked_at, answered_at: self.now() };
+        let stated = answer.created_at.map(kakaopay::KstTime::to_utc);
+        let opened_at = self.openings.opened_at(stated, took);
         let redirect = (|| {
             Some(RedirectUrls {
                 pc: Text::parse(answer.next_redirect_pc_url.as_str()).ok()?,

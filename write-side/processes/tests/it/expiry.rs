@@ -6,7 +6,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use contracts::Text;
 use contracts::events::{OrderKind, RedirectUrls};
 use domain::order::{OrderCommand, OrderStatus};
-use kakaopay_sim::{Fault, FaultScript, Operation, When};
+use kakaopay_sim::{ClockChange, Fault, FaultScript, Operation, When};
 use processes::schedule::Jobs;
 use service_kit::clock::ManualClock;
 use service_kit::shutdown::Shutdown;
@@ -141,5 +141,28 @@ async fn an_order_is_due_when_its_page_ends() {
     assert_eq!((row.get::<_, DateTime<Utc>>(0), row.get::<_, DateTime<Utc>>(1)), (ends, ends));
     assert_eq!(jobs(&world, TimeDelta::minutes(39)).expire_orders().await.unwrap(), 0);
     assert_eq!(jobs(&world, TimeDelta::minutes(41)).expire_orders().await.unwrap(), 1);
+    worker.stop().await.unwrap();
+}
+
+/// KakaoPay's clock is wrong. With the time that it states as the page's opening, an order expires the
+/// moment its page is there (1,000 s ahead), or has a page that is over before it is shown (nine hours
+/// back).
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateways_clock_expires_no_order() {
+    let world = World::new().await;
+    let worker = world.worker();
+    for seconds in [1_000, -9 * 3_600] {
+        world.sim.clock().change(ClockChange::AdvanceSeconds(seconds));
+        let before = clock().now();
+        let order = world.place(OrderKind::OneOff, false).await;
+        world.page_of(order).await;
+        let after = clock().now();
+        let order = world.order(order).await;
+        assert_eq!(order.status(), OrderStatus::AwaitingPayment, "{seconds}");
+        let page = order.latest_attempt().unwrap().page.clone().unwrap();
+        assert!(before <= page.ready_at && page.ready_at <= after, "{seconds}: {page:?}");
+        assert_eq!(page.expires_at, page.ready_at + TimeDelta::minutes(15), "{seconds}");
+        world.sim.clock().change(ClockChange::System(true));
+    }
     worker.stop().await.unwrap();
 }
