@@ -31,7 +31,8 @@ pub struct Cli {
 enum Command {
     /// Follows the log until it is told to end.
     Run,
-    /// Builds a projection again from the log beside the served version, and switches to it.
+    /// Builds a projection again from the log beside the served version, and switches to it; exits with 1
+    /// when a check finds differences. The new version then can't be served.
     Rebuild {
         /// The projection, for example `order_history`.
         name: String,
@@ -163,8 +164,15 @@ impl Cli {
                     ..RebuildOptions::default()
                 };
                 options.jobs = jobs.map_or(options.jobs, usize::from);
-                let report = rebuild::rebuild_with(&config, &name, options, &shutdown).await?;
-                writeln!(out, "{name}: {report}")?;
+                match rebuild::rebuild_with(&config, &name, options, &shutdown).await {
+                    Ok(report) => writeln!(out, "{name}: {report}")?,
+                    // A difference is an answer, as it is for `verify`.
+                    Err(error @ ProjectionError::Unfaithful { .. }) => {
+                        writeln!(out, "{name}: {error}")?;
+                        return Ok(ExitCode::FAILURE);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
             Command::Status { json } => print_status(&status::status(&config).await?, json, out)?,
             Command::Verify { name, strict } => {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::batch::{self, Target};
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
-use crate::versions::{self, State};
+use crate::versions;
 use crate::working::{Incoming, Model};
 
 /// Events that a list shows.
@@ -83,7 +83,7 @@ async fn listed(
         .collect()
 }
 
-/// Folds the parked events of `name` again, in every complete version: (folded, still parked).
+/// Folds the parked events of `name` again, in every version that is followed: (folded, still parked).
 ///
 /// # Errors
 /// [`ProjectionError`]; aggregates done before stay done.
@@ -91,7 +91,7 @@ pub async fn retry(config: &ProjectorConfig, name: &str) -> Result<(u64, u64), P
     let (model, pool) = (crate::find(name)?, config.patient_pool()?);
     let (mut folded, mut left) = (0, 0);
     for version in versions::of(&pool, model).await? {
-        if !matches!(version.state, State::Live | State::Ready) || version.shape != model.shape() {
+        if !version.state.is_followed() || version.shape != model.shape() {
             continue;
         }
         for (kind, id) in streams(&pool, name, version.version).await? {

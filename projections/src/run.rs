@@ -1,4 +1,4 @@
-//! The projector as a process: follows every version that is complete, until told to end.
+//! The projector as a process: follows every version that is filled, until told to end.
 //!
 //! Which versions those are is looked up every second, so that a version that was just rebuilt is
 //! followed and one that was retired is left, without a restart.
@@ -228,7 +228,7 @@ impl Following {
     }
 }
 
-/// The versions to follow, and whether each is served: complete, and of the shape of this build.
+/// The versions to follow, and whether each is served: filled, and of the shape of this build.
 async fn wanted(pool: &Pool) -> Result<HashMap<(&'static str, i32), bool>, ProjectionError> {
     let versions = versions::all(&pool.get().await?).await?;
     let mut wanted = HashMap::new();
@@ -236,7 +236,7 @@ async fn wanted(pool: &Pool) -> Result<HashMap<(&'static str, i32), bool>, Proje
         let Some(model) = MODELS.into_iter().find(|model| model.name() == version.name) else {
             continue;
         };
-        let is_followed = matches!(version.state, State::Live | State::Ready);
+        let is_followed = version.state.is_followed();
         if is_followed && version.shape == model.shape() {
             wanted.insert((model.name(), version.version), version.state == State::Live);
         } else if is_followed {

@@ -15,7 +15,7 @@ pub struct VersionStatus {
     pub name: String,
     /// Its version.
     pub version: i32,
-    /// `building`, `ready` or `live`.
+    /// `building`, `checking`, `refused`, `ready` or `live`.
     pub state: String,
     /// Up to where the log is in its rows.
     pub position: Position,

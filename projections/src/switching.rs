@@ -63,9 +63,10 @@ pub async fn rollback(config: &ProjectorConfig, name: &str) -> Result<i32, Proje
     }
 }
 
-/// Drops the tables of every version of `name` that is not served, and says which those were. A
+/// Drops the tables of every version of `name` that is not served, and returns which those were. A
 /// complete one that is newer than the served one is dropped only if `force`: it is the result of a
-/// rebuild that waits for its switch, or was left by a rollback.
+/// rebuild that waits for its switch, or was left by a rollback. What an unfinished rebuild left can't
+/// be served, and needs no `force`.
 ///
 /// # Errors
 /// [`ProjectionError::Newer`], and nothing is dropped; another error: what was dropped before stays
@@ -85,7 +86,7 @@ pub async fn retire(
     }
     let mut dropped = Vec::new();
     for version in known {
-        if matches!(version.state, State::Ready | State::Building) {
+        if version.state == State::Ready || version.state.is_unfinished() {
             versions::drop_version(&pool, model, version.version).await?;
             dropped.push(version.version);
         }

@@ -40,9 +40,13 @@ const AS_PROJECTOR: &str =
 /// What is made of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Being filled; nobody follows it.
+    /// Being filled; no worker follows it.
     Building,
-    /// Complete and followed, not served.
+    /// Filled and followed; its checks are not done, so it can't be served.
+    Checking,
+    /// A check found that it differs from the log. No worker follows it, and it can't be served.
+    Refused,
+    /// Complete, checked and followed, not served.
     Ready,
     /// Complete, followed and served.
     Live,
@@ -55,6 +59,8 @@ impl State {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Building => "building",
+            Self::Checking => "checking",
+            Self::Refused => "refused",
             Self::Ready => "ready",
             Self::Live => "live",
             Self::Retired => "retired",
@@ -64,10 +70,22 @@ impl State {
     fn from_stored(name: &str) -> Self {
         match name {
             "building" => Self::Building,
+            "checking" => Self::Checking,
+            "refused" => Self::Refused,
             "ready" => Self::Ready,
             "live" => Self::Live,
             _ => Self::Retired,
         }
+    }
+
+    /// Whether workers keep it current.
+    pub(crate) const fn is_followed(self) -> bool {
+        matches!(self, Self::Checking | Self::Ready | Self::Live)
+    }
+
+    /// Whether a rebuild left it that was killed, failed, or found it different from the log.
+    pub(crate) const fn is_unfinished(self) -> bool {
+        matches!(self, Self::Building | Self::Checking | Self::Refused)
     }
 }
 
@@ -189,6 +207,26 @@ async fn create_in_tx(
     tx.execute("insert into projection_shard (name, version) values ($1, $2)", &[&name, &version])
         .await?;
     Ok(())
+}
+
+/// Moves a version from `before` to `after`.
+///
+/// # Errors
+/// [`ProjectionError::NoVersion`] when it is not in the state `before`.
+pub(crate) async fn advance(
+    client: &impl GenericClient,
+    name: &str,
+    version: i32,
+    (before, after): (State, State),
+) -> Result<(), ProjectionError> {
+    let statement = "update projection set state = $4, changed_at = clock_timestamp() \
+                     where name = $1 and version = $2 and state = $3";
+    let moved =
+        client.execute(statement, &[&name, &version, &before.as_str(), &after.as_str()]).await?;
+    if moved == 1 {
+        return Ok(());
+    }
+    Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "such unfinished" })
 }
 
 /// A statement of a template, for one version.

@@ -1,7 +1,7 @@
 -- status.sql: every version that has tables, with how far it is behind what is settled. One that is
 -- followed is stuck when for $1 seconds it has not moved and the oldest event that it lacks is recorded.
 select it.*, case when it.behind_since < clock_timestamp() - make_interval(secs => $1)
-                       and it.state <> 'building'
+                       and it.state not in ('building', 'refused')
                   then it.behind_since end
 from  (
   select projection.name, projection.version, projection.state, shard.position, feed.safe,
