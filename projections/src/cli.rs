@@ -70,7 +70,7 @@ enum Command {
         /// The version, as `status` shows it.
         version: Option<i32>,
     },
-    /// Serves the version again that was served before.
+    /// Serves the version again that was served before; refuses when none was that is still complete.
     Rollback {
         /// The projection.
         name: String,

@@ -25,6 +25,14 @@ pub enum ProjectionError {
         /// What was looked for, for example `live`.
         needed: &'static str,
     },
+    /// No complete version but the live one was ever served, as far as is recorded.
+    #[error(
+        "{name} has no complete version that was served before; `switch {name} VERSION` serves one by its number"
+    )]
+    NoneServedBefore {
+        /// The projection.
+        name: String,
+    },
     /// Somebody else rebuilds, switches or retires this projection now.
     #[error("somebody else is changing the versions of {name}")]
     Busy {

@@ -44,22 +44,22 @@ pub async fn switch(
     Ok(Switched::Now(version))
 }
 
-/// Serves the version again that was served before: the newest complete one older than the served.
+/// Serves the version again that was served before: of the complete ones that are not served now, the
+/// one that was served last, whether it is older or newer.
 ///
 /// # Errors
 /// There is none, or it is behind and does not catch up.
 pub async fn rollback(config: &ProjectorConfig, name: &str) -> Result<i32, ProjectionError> {
     let (model, pool) = (crate::find(name)?, config.patient_pool()?);
-    let live = versions::live(&pool, model).await?.version;
-    let older = versions::of(&pool, model)
+    let before = versions::of(&pool, model)
         .await?
         .into_iter()
-        .filter(|it| it.state == State::Ready && it.version < live)
-        .map(|it| it.version)
+        .filter(|it| it.state == State::Ready)
+        .filter_map(|it| Some((it.served_at?, it.version)))
         .max();
-    match older {
-        Some(version) => switch(config, name, Some(version)).await.map(|_| version),
-        None => Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "older complete" }),
+    match before {
+        Some((_, version)) => switch(config, name, Some(version)).await.map(|_| version),
+        None => Err(ProjectionError::NoneServedBefore { name: name.to_owned() }),
     }
 }
 

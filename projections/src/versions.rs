@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use contracts::Position;
 use deadpool_postgres::{GenericClient, Object, Pool, Transaction};
 use service_kit::clock::SharedClock;
@@ -101,6 +102,8 @@ pub struct Version {
     pub shape: i32,
     /// What is made of it.
     pub state: State,
+    /// When it was last put behind the views; none when it never was.
+    pub served_at: Option<DateTime<Utc>>,
 }
 
 /// Every version there ever was, by name and number.
@@ -116,6 +119,7 @@ pub(crate) async fn all(client: &impl GenericClient) -> Result<Vec<Version>, Pro
                 version: row.try_get(1)?,
                 shape: row.try_get(2)?,
                 state,
+                served_at: row.try_get(4)?,
             })
         })
         .collect()
@@ -200,8 +204,9 @@ async fn create_in_tx(
     tx.batch_execute(&for_version(model.tables_sql(), version)).await?;
     let name = model.name();
     tx.execute(
-        "insert into projection (name, version, shape, state) values ($1, $2, $3, $4)",
-        &[&name, &version, &model.shape(), &state.as_str()],
+        "insert into projection (name, version, shape, state, served_at) \
+         values ($1, $2, $3, $4, case when $5 then clock_timestamp() end)",
+        &[&name, &version, &model.shape(), &state.as_str(), &(state == State::Live)],
     )
     .await?;
     tx.execute("insert into projection_shard (name, version) values ($1, $2)", &[&name, &version])
@@ -377,7 +382,8 @@ async fn try_serve(
     )
     .await?;
     tx.execute(
-        "update projection set state = 'live', changed_at = clock_timestamp() \
+        "update projection \
+         set state = 'live', changed_at = clock_timestamp(), served_at = clock_timestamp() \
          where name = $1 and version = $2",
         &[&name, &version],
     )

@@ -82,10 +82,31 @@ async fn a_version_is_switched_rolled_back_and_retired() {
     let tables = "select count(*) from pg_tables where tablename = 'cart_view_v1'";
     assert_eq!(shop.number(tables).await, 0);
     let error = projections::rollback(&shop.config, "cart_view").await.unwrap_err();
-    assert!(matches!(error, ProjectionError::NoVersion { .. }), "{error}");
+    assert!(matches!(error, ProjectionError::NoneServedBefore { .. }), "{error}");
     let projector = shop.project();
     History::seeded(5).go_on(&mut shop, 30).await;
     shop.caught_up().await;
+    projector.stop().await;
+}
+
+/// Version 2 waits for a switch that never comes. Seen to fail when `rollback` took the newest complete
+/// version below the live one: it served 2.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_serves_no_version_that_was_never_served() {
+    let mut shop = Shop::open().await;
+    History::seeded(4).go_on(&mut shop, 10).await;
+    let projector = shop.project();
+    shop.caught_up().await;
+    let options = RebuildOptions { no_switch: true, ..RebuildOptions::default() };
+    let never = Shutdown::never();
+    projections::rebuild_with(&shop.config, "cart_view", options, &never).await.unwrap();
+    let error = projections::rollback(&shop.config, "cart_view").await.unwrap_err();
+    assert!(error.to_string().contains("no complete version that was served before"), "{error}");
+    let report = projections::rebuild(&shop.config, "cart_view").await.unwrap();
+    assert_eq!(report.version, Some(3));
+
+    assert_eq!(projections::rollback(&shop.config, "cart_view").await.unwrap(), 1);
+    assert_eq!(projections::rollback(&shop.config, "cart_view").await.unwrap(), 3);
     projector.stop().await;
 }
 
