@@ -80,6 +80,21 @@ async fn a_stuck_shard_is_told_by_status_readiness_and_gauges() {
     projector.stop().await;
 }
 
+/// A shard beyond the log skips what is recorded up to there, and lacks nothing by its own account. Seen
+/// to fail when only a shard that lacks an event could be stuck.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_stands_beyond_the_log_is_stuck() {
+    let shop = Shop::open().await;
+    shop.execute("update projection_shard set position = 1000000 where name = 'item_detail'").await;
+    let status = shop.status("item_detail", 1).await;
+    assert!(status.stuck_since.is_some(), "{status:?}");
+    let reason = status.last_error.unwrap();
+    assert!(reason.contains("beyond the newest position of the log"), "{reason}");
+    assert_eq!(lag(&shop, "item_detail").await.stuck_shards, 1);
+    assert_eq!(lag(&shop, "cart_view").await.stuck_shards, 0);
+    assert_eq!(shop.status("cart_view", 1).await.stuck_since, None);
+}
+
 /// A process that ends with the test, stopped or not.
 struct Process(Child);
 

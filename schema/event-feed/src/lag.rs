@@ -33,7 +33,7 @@ pub struct ReadModelLag {
     pub events: i64,
     /// Seconds since the oldest of them was recorded; 0 when there is none.
     pub seconds: f64,
-    /// Its shards that are stuck, see [`STUCK_AFTER`].
+    /// Its shards that are stuck, see [`STUCK_AFTER`], or stand beyond the log.
     pub stuck_shards: i64,
     /// Its events that are parked and not given up.
     pub parked_events: i64,
