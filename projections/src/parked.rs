@@ -104,10 +104,10 @@ pub async fn retry(config: &ProjectorConfig, name: &str) -> Result<(u64, u64), P
 }
 
 /// Gives up the parked event of `name` at `position`: it is never folded, by no later version either.
-/// Those behind it are, by the next [`retry`]. Says in how many versions it was parked.
+/// Those behind it are, by the next [`retry`]. Returns in how many versions it was parked.
 ///
 /// # Errors
-/// [`ProjectionError`].
+/// [`ProjectionError::NotParked`] when it is parked in none; others.
 pub async fn give_up(
     config: &ProjectorConfig,
     name: &str,
@@ -122,6 +122,9 @@ pub async fn give_up(
             &[&model.name(), &position],
         )
         .await?;
+    if dropped == 0 {
+        return Err(ProjectionError::NotParked { name: name.to_owned(), position });
+    }
     tracing::warn!(projection = model.name(), position, "a parked event was given up");
     Ok(dropped)
 }
