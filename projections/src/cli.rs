@@ -14,6 +14,7 @@ use service_kit::shutdown::Shutdown;
 
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
+use crate::parked::Retried;
 use crate::rebuild::{Progress, RebuildOptions};
 use crate::status::VersionStatus;
 use crate::switching::Switched;
@@ -103,7 +104,7 @@ enum ParkedCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Folds them again.
+    /// Folds them again; exits with 1 when the database refuses the rows of an aggregate.
     Retry {
         /// The projection.
         name: String,
@@ -200,7 +201,7 @@ impl Cli {
                 let dropped = switching::retire(&config, &name, force).await?;
                 writeln!(out, "{name}: dropped versions {dropped:?}")?;
             }
-            Command::Parked { command } => command.execute(&config, out).await?,
+            Command::Parked { command } => return command.execute(&config, out).await,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -211,7 +212,7 @@ impl ParkedCommand {
         self,
         config: &ProjectorConfig,
         out: &mut (impl Write + Send),
-    ) -> Result<(), CliError> {
+    ) -> Result<ExitCode, CliError> {
         match self {
             Self::List { name, given_up, json } => {
                 let events = if given_up {
@@ -221,7 +222,7 @@ impl ParkedCommand {
                 };
                 if json {
                     write_json(&Rows { rows: &events }, out)?;
-                    return Ok(());
+                    return Ok(ExitCode::SUCCESS);
                 }
                 for event in events {
                     let reason = event.error.as_deref().unwrap_or("behind another");
@@ -238,15 +239,20 @@ impl ParkedCommand {
                 }
             }
             Self::Retry { name } => {
-                let (folded, left) = parked::retry(config, &name).await?;
-                writeln!(out, "{name}: {folded} folded, {left} still parked")?;
+                let Retried { folded, left, refused } = parked::retry(config, &name).await?;
+                write!(out, "{name}: {folded} folded, {left} still parked")?;
+                if 0 < refused {
+                    writeln!(out, "; the database refuses the rows of {refused} aggregates")?;
+                    return Ok(ExitCode::FAILURE);
+                }
+                writeln!(out)?;
             }
             Self::Drop { name, position, yes: _ } => {
                 let dropped = parked::give_up(config, &name, position).await?;
                 writeln!(out, "{name}: given up in {dropped} versions")?;
             }
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 }
 
