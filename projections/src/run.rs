@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
-use event_feed::{Watcher, WatcherOptions, read_model_lags, report_read_model_lags};
+use event_feed::{
+    Watcher, WatcherOptions, is_feed_moving, read_model_lags, report_read_model_lags,
+};
 use service_kit::clock::{SharedClock, SystemClock};
 use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::fault::Fault;
@@ -112,8 +114,13 @@ pub async fn run_with(
         let Some(listener) = ops else {
             return Ok(());
         };
+        let feed = pool.clone();
         let mut health = Health::new()
             .requires_postgres(pool.clone())
+            .requires("event_feed", move || {
+                let pool = feed.clone();
+                async move { is_feed_moving(&pool).await }
+            })
             .requires("read_models", move || are_moving(pool.clone()))
             .until(shutdown.clone());
         if let Some(redis) = redis {
