@@ -80,7 +80,7 @@ pub(crate) async fn park_alone(
     lease.fence_in_tx(&tx, through).await?;
     let mut blocked = blocked_in_tx(&tx, lease.name, lease.version).await?;
     blocked.insert(event.stream.clone());
-    check_parked(lease.name, &blocked)?;
+    check_parked(lease.name, &blocked, Some(event.position))?;
     let aside = [Aside { index: 0, error: Some(error.to_owned()) }];
     park_in_tx(&tx, lease.name, lease.version, std::slice::from_ref(event), &aside).await?;
     tx.commit().await?;
@@ -142,24 +142,31 @@ pub(crate) async fn fold_loaded_in_tx(
 /// Adds the aggregates of the events that were set aside to those that are `blocked`.
 ///
 /// # Errors
-/// [`ProjectionError::TooManyParked`] when there are too many of them.
+/// [`ProjectionError::TooManyParked`] when there are too many of them, with the first event that is one
+/// too many.
 pub(crate) fn block(
     name: &str,
     blocked: &mut HashSet<Stream>,
     events: &[Incoming],
     aside: &[Aside],
 ) -> Result<(), ProjectionError> {
-    let streams = aside.iter().filter_map(|it| events.get(it.index));
-    blocked.extend(streams.map(|event| event.stream.clone()));
-    check_parked(name, blocked)
+    for event in aside.iter().filter_map(|it| events.get(it.index)) {
+        blocked.insert(event.stream.clone());
+        check_parked(name, blocked, Some(event.position))?;
+    }
+    Ok(())
 }
 
-fn check_parked(name: &str, blocked: &HashSet<Stream>) -> Result<(), ProjectionError> {
+fn check_parked(
+    name: &str,
+    blocked: &HashSet<Stream>,
+    first: Option<i64>,
+) -> Result<(), ProjectionError> {
     let streams_max = PARKED_STREAMS_MAX;
     if blocked.len() <= streams_max {
         return Ok(());
     }
-    Err(ProjectionError::TooManyParked { name: name.to_owned(), streams_max })
+    Err(ProjectionError::TooManyParked { name: name.to_owned(), streams_max, first })
 }
 
 /// The aggregates whose events are set aside in this version. Reads one more than there may be.
@@ -178,7 +185,7 @@ pub(crate) async fn blocked_in_tx(
             blocked.insert((row.try_get(0)?, id));
         }
     }
-    check_parked(name, &blocked)?;
+    check_parked(name, &blocked, None)?;
     Ok(blocked)
 }
 

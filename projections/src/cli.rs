@@ -14,6 +14,7 @@ use service_kit::shutdown::Shutdown;
 
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
+use crate::parked::Retried;
 use crate::rebuild::{Progress, RebuildOptions};
 use crate::status::VersionStatus;
 use crate::switching::Switched;
@@ -31,7 +32,8 @@ pub struct Cli {
 enum Command {
     /// Follows the log until it is told to end.
     Run,
-    /// Builds a projection again from the log beside the served version, and switches to it.
+    /// Builds a projection again from the log beside the served version, and switches to it; exits with 1
+    /// when a check finds differences. The new version then can't be served.
     Rebuild {
         /// The projection, for example `order_history`.
         name: String,
@@ -69,7 +71,7 @@ enum Command {
         /// The version, as `status` shows it.
         version: Option<i32>,
     },
-    /// Serves the version again that was served before.
+    /// Serves the version again that was served before; refuses when none was that is still complete.
     Rollback {
         /// The projection.
         name: String,
@@ -102,7 +104,7 @@ enum ParkedCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Folds them again.
+    /// Folds them again; exits with 1 when the database refuses the rows of an aggregate.
     Retry {
         /// The projection.
         name: String,
@@ -163,8 +165,15 @@ impl Cli {
                     ..RebuildOptions::default()
                 };
                 options.jobs = jobs.map_or(options.jobs, usize::from);
-                let report = rebuild::rebuild_with(&config, &name, options, &shutdown).await?;
-                writeln!(out, "{name}: {report}")?;
+                match rebuild::rebuild_with(&config, &name, options, &shutdown).await {
+                    Ok(report) => writeln!(out, "{name}: {report}")?,
+                    // A difference is an answer, as it is for `verify`.
+                    Err(error @ ProjectionError::Unfaithful { .. }) => {
+                        writeln!(out, "{name}: {error}")?;
+                        return Ok(ExitCode::FAILURE);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
             Command::Status { json } => print_status(&status::status(&config).await?, json, out)?,
             Command::Verify { name, strict } => {
@@ -192,7 +201,7 @@ impl Cli {
                 let dropped = switching::retire(&config, &name, force).await?;
                 writeln!(out, "{name}: dropped versions {dropped:?}")?;
             }
-            Command::Parked { command } => command.execute(&config, out).await?,
+            Command::Parked { command } => return command.execute(&config, out).await,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -203,7 +212,7 @@ impl ParkedCommand {
         self,
         config: &ProjectorConfig,
         out: &mut (impl Write + Send),
-    ) -> Result<(), CliError> {
+    ) -> Result<ExitCode, CliError> {
         match self {
             Self::List { name, given_up, json } => {
                 let events = if given_up {
@@ -213,7 +222,7 @@ impl ParkedCommand {
                 };
                 if json {
                     write_json(&Rows { rows: &events }, out)?;
-                    return Ok(());
+                    return Ok(ExitCode::SUCCESS);
                 }
                 for event in events {
                     let reason = event.error.as_deref().unwrap_or("behind another");
@@ -230,15 +239,20 @@ impl ParkedCommand {
                 }
             }
             Self::Retry { name } => {
-                let (folded, left) = parked::retry(config, &name).await?;
-                writeln!(out, "{name}: {folded} folded, {left} still parked")?;
+                let Retried { folded, left, refused } = parked::retry(config, &name).await?;
+                write!(out, "{name}: {folded} folded, {left} still parked")?;
+                if 0 < refused {
+                    writeln!(out, "; the database refuses the rows of {refused} aggregates")?;
+                    return Ok(ExitCode::FAILURE);
+                }
+                writeln!(out)?;
             }
             Self::Drop { name, position, yes: _ } => {
                 let dropped = parked::give_up(config, &name, position).await?;
                 writeln!(out, "{name}: given up in {dropped} versions")?;
             }
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 }
 

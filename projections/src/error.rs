@@ -25,6 +25,14 @@ pub enum ProjectionError {
         /// What was looked for, for example `live`.
         needed: &'static str,
     },
+    /// No complete version but the live one was ever served, as far as is recorded.
+    #[error(
+        "{name} has no complete version that was served before; `switch {name} VERSION` serves one by its number"
+    )]
+    NoneServedBefore {
+        /// The projection.
+        name: String,
+    },
     /// Somebody else rebuilds, switches or retires this projection now.
     #[error("somebody else is changing the versions of {name}")]
     Busy {
@@ -82,6 +90,19 @@ pub enum ProjectionError {
         name: String,
         /// How many aggregates may have parked events.
         streams_max: usize,
+        /// Place in the log of the first event that can't be parked any more; none when more are parked
+        /// already.
+        first: Option<i64>,
+    },
+    /// There is no such event to give up.
+    #[error(
+        "{name} has no parked event at position {position}; `parked list {name}` shows those it has"
+    )]
+    NotParked {
+        /// The projection.
+        name: String,
+        /// The position that was asked for.
+        position: i64,
     },
     /// What is to be dropped is newer than what is served: likely the result of a rebuild.
     #[error(

@@ -9,11 +9,12 @@ use std::collections::HashSet;
 use contracts::RecordedEvent;
 use deadpool_postgres::{Pool, Transaction};
 use serde::Serialize;
+use service_kit::causes::with_causes;
 
 use crate::batch::{self, Target};
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
-use crate::versions::{self, State};
+use crate::versions;
 use crate::working::{Incoming, Model};
 
 /// Events that a list shows.
@@ -83,31 +84,67 @@ async fn listed(
         .collect()
 }
 
-/// Folds the parked events of `name` again, in every complete version: (folded, still parked).
+/// What a [`retry`] came to, in all versions together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// Events that were folded.
+    pub folded: u64,
+    /// Events that are still parked.
+    pub left: u64,
+    /// Aggregates whose rows the database refuses; their events are among those left.
+    pub refused: u64,
+}
+
+/// Folds the parked events of `name` again, in every version that is followed. An aggregate whose rows
+/// the database refuses keeps its events, with the error on the first, and delays no other.
 ///
 /// # Errors
 /// [`ProjectionError`]; aggregates done before stay done.
-pub async fn retry(config: &ProjectorConfig, name: &str) -> Result<(u64, u64), ProjectionError> {
+pub async fn retry(config: &ProjectorConfig, name: &str) -> Result<Retried, ProjectionError> {
     let (model, pool) = (crate::find(name)?, config.patient_pool()?);
-    let (mut folded, mut left) = (0, 0);
+    let mut retried = Retried::default();
     for version in versions::of(&pool, model).await? {
-        if !matches!(version.state, State::Live | State::Ready) || version.shape != model.shape() {
+        if !version.state.is_followed() || version.shape != model.shape() {
             continue;
         }
         for (kind, id) in streams(&pool, name, version.version).await? {
-            let (now, still) = retry_stream(&pool, model, version.version, &kind, &id).await?;
-            folded += now;
-            left += still;
+            match retry_stream(&pool, model, version.version, &kind, &id).await {
+                Ok((folded, left)) => {
+                    retried.folded += folded;
+                    retried.left += left;
+                }
+                Err(error) if error.is_about_data() => {
+                    let reason = with_causes(&error);
+                    let version = version.version;
+                    retried.left +=
+                        note_refusal(&pool, name, version, (&kind, &id), &reason).await?;
+                    retried.refused += 1;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
-    Ok((folded, left))
+    Ok(retried)
+}
+
+/// Replaces the reason of an aggregate's first parked event; how many are parked.
+async fn note_refusal(
+    pool: &Pool,
+    name: &str,
+    version: i32,
+    (kind, id): (&str, &str),
+    reason: &str,
+) -> Result<u64, ProjectionError> {
+    let client = pool.get().await?;
+    let noted = include_str!("sql/note_refusal.sql");
+    Ok(client.execute(noted, &[&name, &version, &kind, &id, &reason]).await?)
 }
 
 /// Gives up the parked event of `name` at `position`: it is never folded, by no later version either.
-/// Those behind it are, by the next [`retry`]. Says in how many versions it was parked.
+/// Those behind it are, by the next [`retry`]. Returns in how many versions it was parked.
 ///
 /// # Errors
-/// [`ProjectionError`].
+/// [`ProjectionError::NotParked`] when it is parked in none; others.
 pub async fn give_up(
     config: &ProjectorConfig,
     name: &str,
@@ -122,6 +159,9 @@ pub async fn give_up(
             &[&model.name(), &position],
         )
         .await?;
+    if dropped == 0 {
+        return Err(ProjectionError::NotParked { name: name.to_owned(), position });
+    }
     tracing::warn!(projection = model.name(), position, "a parked event was given up");
     Ok(dropped)
 }

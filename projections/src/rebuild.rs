@@ -2,7 +2,8 @@
 //!
 //! New tables, everything up to where the log is settled, indexes, a check, the rest of the log, and
 //! one short transaction that replaces the views. Readers see no gap and no half-built table. A
-//! rebuild that is killed leaves a version in the state `building`, which the next one removes.
+//! rebuild that ends before leaves a version that is `building`, `checking` or `refused`: it can't be
+//! served, and the next rebuild removes it.
 
 mod fill;
 
@@ -203,6 +204,7 @@ impl Build {
         if self.options.full_verify {
             self.verify(version).await?;
         }
+        self.advance(version, (State::Checking, State::Ready)).await?;
         let mut report = self.report(Some(version), filled, position, took);
         if !self.options.no_switch {
             versions::serve(&self.pool, self.model, version, &self.shared.clock).await?;
@@ -252,7 +254,7 @@ impl Build {
         let version = known.iter().map(|version| version.version).max().unwrap_or(0) + 1;
         versions::create(&self.pool, self.model, version).await?;
         parked::keep_given_up(&self.pool, self.model.name(), version).await?;
-        for left in known.iter().filter(|version| version.state == State::Building) {
+        for left in known.iter().filter(|version| version.state.is_unfinished()) {
             tracing::info!(
                 projection = self.model.name(),
                 version = left.version,
@@ -263,7 +265,7 @@ impl Build {
         Ok(version)
     }
 
-    /// Indexes, statistics, what no event tells; then the version is complete and may be followed.
+    /// Indexes, statistics, what no event tells; then the version may be followed and checked.
     async fn finish(
         &self,
         target: &Target,
@@ -292,12 +294,7 @@ impl Build {
             &[&name, &version, &position.number()],
         )
         .await?;
-        tx.execute(
-            "update projection set state = 'ready', changed_at = clock_timestamp() \
-             where name = $1 and version = $2",
-            &[&name, &version],
-        )
-        .await?;
+        versions::advance(&tx, name, version, (State::Building, State::Checking)).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -323,12 +320,19 @@ impl Build {
         Err(ProjectionError::Behind { name, version, waited })
     }
 
+    async fn advance(&self, version: i32, change: (State, State)) -> Result<(), ProjectionError> {
+        let client = self.pool.get().await?;
+        versions::advance(&client, self.model.name(), version, change).await
+    }
+
+    /// Compares the version with a replay; one that differs is refused for good.
     async fn verify(&self, version: i32) -> Result<(), ProjectionError> {
         let name = self.model.name();
         let report = crate::verify::verify_version(&self.config, name, Some(version)).await?;
         if report.is_equal() {
             return Ok(());
         }
+        self.advance(version, (State::Checking, State::Refused)).await?;
         let table = format!("{name} version {version}");
         Err(ProjectionError::Unfaithful { table, found: report.to_string() })
     }

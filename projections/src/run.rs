@@ -1,4 +1,4 @@
-//! The projector as a process: follows every version that is complete, until told to end.
+//! The projector as a process: follows every version that is filled, until told to end.
 //!
 //! Which versions those are is looked up every second, so that a version that was just rebuilt is
 //! followed and one that was retired is left, without a restart.
@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
-use event_feed::{Watcher, WatcherOptions, read_model_lags, report_read_model_lags};
+use event_feed::{
+    Watcher, WatcherOptions, is_feed_moving, read_model_lags, report_read_model_lags,
+};
 use service_kit::clock::{SharedClock, SystemClock};
 use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::fault::Fault;
@@ -112,8 +114,13 @@ pub async fn run_with(
         let Some(listener) = ops else {
             return Ok(());
         };
+        let feed = pool.clone();
         let mut health = Health::new()
             .requires_postgres(pool.clone())
+            .requires("event_feed", move || {
+                let pool = feed.clone();
+                async move { is_feed_moving(&pool).await }
+            })
             .requires("read_models", move || are_moving(pool.clone()))
             .until(shutdown.clone());
         if let Some(redis) = redis {
@@ -228,7 +235,7 @@ impl Following {
     }
 }
 
-/// The versions to follow, and whether each is served: complete, and of the shape of this build.
+/// The versions to follow, and whether each is served: filled, and of the shape of this build.
 async fn wanted(pool: &Pool) -> Result<HashMap<(&'static str, i32), bool>, ProjectionError> {
     let versions = versions::all(&pool.get().await?).await?;
     let mut wanted = HashMap::new();
@@ -236,7 +243,7 @@ async fn wanted(pool: &Pool) -> Result<HashMap<(&'static str, i32), bool>, Proje
         let Some(model) = MODELS.into_iter().find(|model| model.name() == version.name) else {
             continue;
         };
-        let is_followed = matches!(version.state, State::Live | State::Ready);
+        let is_followed = version.state.is_followed();
         if is_followed && version.shape == model.shape() {
             wanted.insert((model.name(), version.version), version.state == State::Live);
         } else if is_followed {

@@ -15,7 +15,7 @@ pub struct VersionStatus {
     pub name: String,
     /// Its version.
     pub version: i32,
-    /// `building`, `ready` or `live`.
+    /// `building`, `checking`, `refused`, `ready` or `live`.
     pub state: String,
     /// Up to where the log is in its rows.
     pub position: Position,
@@ -31,10 +31,10 @@ pub struct VersionStatus {
     pub given_up: i64,
     /// Who holds the lease now.
     pub lease_owner: Option<String>,
-    /// What stopped it last; none once a batch went through.
+    /// What stopped it last, or that it stands beyond the log; none once a batch went through.
     pub last_error: Option<String>,
-    /// Since when it stands still although there are events to fold; none while it moves. See
-    /// [`STUCK_AFTER`].
+    /// Since when it stands still although there are events to fold, or beyond the log; none while it
+    /// moves. See [`STUCK_AFTER`].
     pub stuck_since: Option<DateTime<Utc>>,
 }
 
@@ -61,8 +61,7 @@ pub async fn status(config: &ProjectorConfig) -> Result<Vec<VersionStatus>, Proj
                 given_up: row.try_get(7)?,
                 lease_owner: row.try_get(8)?,
                 last_error: row.try_get(9)?,
-                // The eleventh column is since when it is behind, stuck or not.
-                stuck_since: row.try_get(11)?,
+                stuck_since: row.try_get(10)?,
             })
         })
         .collect()

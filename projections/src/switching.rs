@@ -44,28 +44,29 @@ pub async fn switch(
     Ok(Switched::Now(version))
 }
 
-/// Serves the version again that was served before: the newest complete one older than the served.
+/// Serves the version again that was served before: of the complete ones that are not served now, the
+/// one that was served last, whether it is older or newer.
 ///
 /// # Errors
 /// There is none, or it is behind and does not catch up.
 pub async fn rollback(config: &ProjectorConfig, name: &str) -> Result<i32, ProjectionError> {
     let (model, pool) = (crate::find(name)?, config.patient_pool()?);
-    let live = versions::live(&pool, model).await?.version;
-    let older = versions::of(&pool, model)
+    let before = versions::of(&pool, model)
         .await?
         .into_iter()
-        .filter(|it| it.state == State::Ready && it.version < live)
-        .map(|it| it.version)
+        .filter(|it| it.state == State::Ready)
+        .filter_map(|it| Some((it.served_at?, it.version)))
         .max();
-    match older {
-        Some(version) => switch(config, name, Some(version)).await.map(|_| version),
-        None => Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "older complete" }),
+    match before {
+        Some((_, version)) => switch(config, name, Some(version)).await.map(|_| version),
+        None => Err(ProjectionError::NoneServedBefore { name: name.to_owned() }),
     }
 }
 
-/// Drops the tables of every version of `name` that is not served, and says which those were. A
+/// Drops the tables of every version of `name` that is not served, and returns which those were. A
 /// complete one that is newer than the served one is dropped only if `force`: it is the result of a
-/// rebuild that waits for its switch, or was left by a rollback.
+/// rebuild that waits for its switch, or was left by a rollback. What an unfinished rebuild left can't
+/// be served, and needs no `force`.
 ///
 /// # Errors
 /// [`ProjectionError::Newer`], and nothing is dropped; another error: what was dropped before stays
@@ -85,7 +86,7 @@ pub async fn retire(
     }
     let mut dropped = Vec::new();
     for version in known {
-        if matches!(version.state, State::Ready | State::Building) {
+        if version.state == State::Ready || version.state.is_unfinished() {
             versions::drop_version(&pool, model, version.version).await?;
             dropped.push(version.version);
         }

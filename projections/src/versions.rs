@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use contracts::Position;
 use deadpool_postgres::{GenericClient, Object, Pool, Transaction};
 use service_kit::clock::SharedClock;
@@ -40,9 +41,13 @@ const AS_PROJECTOR: &str =
 /// What is made of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Being filled; nobody follows it.
+    /// Being filled; no worker follows it.
     Building,
-    /// Complete and followed, not served.
+    /// Filled and followed; its checks are not done, so it can't be served.
+    Checking,
+    /// A check found that it differs from the log. No worker follows it, and it can't be served.
+    Refused,
+    /// Complete, checked and followed, not served.
     Ready,
     /// Complete, followed and served.
     Live,
@@ -55,6 +60,8 @@ impl State {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Building => "building",
+            Self::Checking => "checking",
+            Self::Refused => "refused",
             Self::Ready => "ready",
             Self::Live => "live",
             Self::Retired => "retired",
@@ -64,10 +71,22 @@ impl State {
     fn from_stored(name: &str) -> Self {
         match name {
             "building" => Self::Building,
+            "checking" => Self::Checking,
+            "refused" => Self::Refused,
             "ready" => Self::Ready,
             "live" => Self::Live,
             _ => Self::Retired,
         }
+    }
+
+    /// Whether workers keep it current.
+    pub(crate) const fn is_followed(self) -> bool {
+        matches!(self, Self::Checking | Self::Ready | Self::Live)
+    }
+
+    /// Whether a rebuild left it that was killed, failed, or found it different from the log.
+    pub(crate) const fn is_unfinished(self) -> bool {
+        matches!(self, Self::Building | Self::Checking | Self::Refused)
     }
 }
 
@@ -83,6 +102,8 @@ pub struct Version {
     pub shape: i32,
     /// What is made of it.
     pub state: State,
+    /// When it was last put behind the views; none when it never was.
+    pub served_at: Option<DateTime<Utc>>,
 }
 
 /// Every version there ever was, by name and number.
@@ -98,6 +119,7 @@ pub(crate) async fn all(client: &impl GenericClient) -> Result<Vec<Version>, Pro
                 version: row.try_get(1)?,
                 shape: row.try_get(2)?,
                 state,
+                served_at: row.try_get(4)?,
             })
         })
         .collect()
@@ -182,13 +204,34 @@ async fn create_in_tx(
     tx.batch_execute(&for_version(model.tables_sql(), version)).await?;
     let name = model.name();
     tx.execute(
-        "insert into projection (name, version, shape, state) values ($1, $2, $3, $4)",
-        &[&name, &version, &model.shape(), &state.as_str()],
+        "insert into projection (name, version, shape, state, served_at) \
+         values ($1, $2, $3, $4, case when $5 then clock_timestamp() end)",
+        &[&name, &version, &model.shape(), &state.as_str(), &(state == State::Live)],
     )
     .await?;
     tx.execute("insert into projection_shard (name, version) values ($1, $2)", &[&name, &version])
         .await?;
     Ok(())
+}
+
+/// Moves a version from `before` to `after`.
+///
+/// # Errors
+/// [`ProjectionError::NoVersion`] when it is not in the state `before`.
+pub(crate) async fn advance(
+    client: &impl GenericClient,
+    name: &str,
+    version: i32,
+    (before, after): (State, State),
+) -> Result<(), ProjectionError> {
+    let statement = "update projection set state = $4, changed_at = clock_timestamp() \
+                     where name = $1 and version = $2 and state = $3";
+    let moved =
+        client.execute(statement, &[&name, &version, &before.as_str(), &after.as_str()]).await?;
+    if moved == 1 {
+        return Ok(());
+    }
+    Err(ProjectionError::NoVersion { name: name.to_owned(), needed: "such unfinished" })
 }
 
 /// A statement of a template, for one version.
@@ -339,7 +382,8 @@ async fn try_serve(
     )
     .await?;
     tx.execute(
-        "update projection set state = 'live', changed_at = clock_timestamp() \
+        "update projection \
+         set state = 'live', changed_at = clock_timestamp(), served_at = clock_timestamp() \
          where name = $1 and version = $2",
         &[&name, &version],
     )

@@ -3,7 +3,8 @@
 //!
 //! A batch that fails is tried again with growing pauses; one that the database refuses for its data
 //! is cut down until the event at fault stands alone, which is then parked. At an event of a type or
-//! version that this build doesn't know it stops, after what comes before. Nothing is skipped.
+//! version that this build doesn't know, or of one aggregate too many to be parked, it stops, after what
+//! comes before. Nothing is skipped.
 
 use std::time::{Duration, Instant};
 
@@ -183,12 +184,22 @@ impl Worker {
         if let Some((position, _)) = &unknown {
             through = Position::new(position - 1);
         }
-        let stopped = unknown.map_or(Ok(()), |(_, error)| Err(error));
+        let mut stopped = unknown.map_or(Ok(()), |(_, error)| Err(error));
         if through <= lease.position {
             return stopped;
         }
         let pool = &self.shared.pool;
-        let applied = match batch::apply(pool, &self.target, lease, &events, through).await {
+        let mut applied = batch::apply(pool, &self.target, lease, &events, through).await;
+        if let Err(ProjectionError::TooManyParked { first: Some(first), .. }) = &applied
+            && lease.position.number() < first - 1
+        {
+            // What comes before is parked, so that an operator sees what it is that can't be folded.
+            events.retain(|event| event.position < *first);
+            through = Position::new(first - 1);
+            stopped = applied.map(drop);
+            applied = batch::apply(pool, &self.target, lease, &events, through).await;
+        }
+        let applied = match applied {
             Ok(applied) => applied,
             Err(error) if error.is_about_data() => {
                 return self.narrow_down(lease, &events, through, size, error).await;

@@ -1,4 +1,4 @@
 -- versions.sql: every version there ever was.
-select name, version, shape, state
+select name, version, shape, state, served_at
 from   projection
 order  by name, version

@@ -80,6 +80,61 @@ async fn a_stuck_shard_is_told_by_status_readiness_and_gauges() {
     projector.stop().await;
 }
 
+/// A shard beyond the log skips what is recorded up to there, and lacks nothing by its own account. Seen
+/// to fail when only a shard that lacks an event could be stuck.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_stands_beyond_the_log_is_stuck() {
+    let shop = Shop::open().await;
+    shop.execute("update projection_shard set position = 1000000 where name = 'item_detail'").await;
+    let status = shop.status("item_detail", 1).await;
+    assert!(status.stuck_since.is_some(), "{status:?}");
+    let reason = status.last_error.unwrap();
+    assert!(reason.contains("beyond the newest position of the log"), "{reason}");
+    assert_eq!(lag(&shop, "item_detail").await.stuck_shards, 1);
+    assert_eq!(lag(&shop, "cart_view").await.stuck_shards, 0);
+    assert_eq!(shop.status("cart_view", 1).await.stuck_since, None);
+}
+
+/// An append that hangs keeps the safe position where it is, and with it the head that lags are measured
+/// against. Seen to fail when readiness asked for the lag alone: the projector was ready, and every gauge
+/// at 0.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_feed_is_reported_by_readiness_and_a_gauge() {
+    let mut shop = Shop::open().await;
+    let address = SocketAddr::from(([127, 0, 0, 1], testkit::free_port()));
+    shop.config.ops_listen = Some(address);
+    shop.record(item_id(1).uuid(), &registered(1, 1_000, 0, &[Category::Eye])).await;
+    let projector = shop.project();
+    shop.caught_up().await;
+    let is_ready = |text: String| text.starts_with("HTTP/1.1 200").then_some(());
+    let ready = || async { answer(address, "/health/ready").await.and_then(is_ready) };
+    eventually(SOON, ready).await;
+
+    // As an append does at its beginning; the event behind it is as old as if the test had waited.
+    let hanging = shop.db.client().await;
+    let publish = "select pg_advisory_lock_shared(event_append_class(), last_value::int) \
+                   from event_position";
+    hanging.batch_execute(publish).await.unwrap();
+    shop.execute(
+        "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, \
+         payload, metadata, recorded_at) values ('item', gen_random_uuid()::text, 1, 'Nothing', '1', \
+         '{}', '{}', clock_timestamp() - interval '300 seconds')",
+    )
+    .await;
+    let unready = answer(address, "/health/ready").await.unwrap();
+    assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("event_feed"), "{unready}");
+    assert_eq!(lag(&shop, "item_detail").await.events, 0, "no lag shows it");
+    eventually(SOON, || async {
+        let numbers = answer(address, "/metrics").await?;
+        numbers.contains("event_feed_unsettled_seconds 3").then_some(())
+    })
+    .await;
+
+    hanging.batch_execute("select pg_advisory_unlock_all()").await.unwrap();
+    eventually(SOON, ready).await;
+    projector.stop().await;
+}
+
 /// A process that ends with the test, stopped or not.
 struct Process(Child);
 

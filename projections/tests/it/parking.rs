@@ -4,12 +4,20 @@ use std::process::ExitCode;
 
 use contracts::Category;
 use contracts::events::ItemEvent;
-use projections::{PARKED_STREAMS_MAX, ProjectionError};
+use projections::{PARKED_STREAMS_MAX, ProjectionError, Retried};
 use serde_json::json;
 use testkit::eventually;
 
 use crate::history::{item_id, registered, won};
 use crate::support::{SOON, Shop};
+
+/// What a retry of `item_detail` came to: (folded, still parked).
+async fn retried(shop: &Shop) -> (u64, u64) {
+    let Retried { folded, left, refused } =
+        projections::retry(&shop.config, "item_detail").await.unwrap();
+    assert_eq!(refused, 0);
+    (folded, left)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poison_event_parks_its_aggregate_and_no_other() {
@@ -39,9 +47,9 @@ async fn a_poison_event_parks_its_aggregate_and_no_other() {
     let report = projections::verify(&shop.config, "item_detail").await.unwrap();
     assert!(report.is_equal() && report.parked == 3, "{report}");
 
-    assert_eq!(projections::retry(&shop.config, "item_detail").await.unwrap(), (0, 3));
+    assert_eq!(retried(&shop).await, (0, 3));
     assert_eq!(projections::give_up(&shop.config, "item_detail", poison).await.unwrap(), 1);
-    assert_eq!(projections::retry(&shop.config, "item_detail").await.unwrap(), (2, 0));
+    assert_eq!(retried(&shop).await, (2, 0));
     assert_eq!(shop.number("select count(*) from item_detail where on_sale").await, 2);
     let version = format!("select version from item_detail where item_id = '{bad}'");
     assert_eq!(shop.number(&version).await, 4);
@@ -68,6 +76,37 @@ async fn an_event_whose_rows_the_database_refuses_is_found_and_parked() {
     projector.stop().await;
 }
 
+/// Seen to fail when the first aggregate whose rows the database refuses ended the retry: the one behind
+/// it stayed parked, and the reason was that of the first attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_goes_on_behind_what_the_database_refuses() {
+    let mut shop = Shop::open().await;
+    let constrained = |limit: i64| {
+        format!(
+            "alter table item_detail_v1 drop constraint if exists too_dear; \
+             alter table item_detail_v1 add constraint too_dear check (price < {limit}) not valid"
+        )
+    };
+    shop.execute(&constrained(1_000)).await;
+    for (number, price) in [(1, 3_000), (2, 2_000)] {
+        let event = registered(number, price, 0, &[Category::Eye]);
+        shop.record(item_id(number).uuid(), &event).await;
+    }
+    let projector = shop.project();
+    shop.caught_up().await;
+    shop.execute(&constrained(2_500)).await;
+    shop.execute("update parked_event set error = 'the first attempt'").await;
+
+    let (code, said) = shop.says(&["parked", "retry", "item_detail"]).await;
+    assert_eq!(code, ExitCode::FAILURE, "{said}");
+    assert!(said.contains("1 folded, 1 still parked"), "{said}");
+    assert!(said.contains("refuses the rows of 1 aggregates"), "{said}");
+    let parked = projections::parked(&shop.config, Some("item_detail")).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    assert!(parked[0].error.as_deref().unwrap().contains("too_dear"), "{parked:?}");
+    projector.stop().await;
+}
+
 /// What an operator gave up stays given up: in a replay, in the next version, and after the version in
 /// which it was parked is gone. Seen to fail when giving up removed the row: `verify` ended with events
 /// that can't be folded, and the rebuild parked the event and all later ones of its aggregate again.
@@ -86,7 +125,7 @@ async fn an_event_that_was_given_up_is_left_out_by_verify_and_rebuild() {
     assert_eq!(code, ExitCode::FAILURE, "{said}");
 
     assert_eq!(projections::give_up(&shop.config, "item_detail", poison).await.unwrap(), 1);
-    assert_eq!(projections::retry(&shop.config, "item_detail").await.unwrap(), (1, 0));
+    assert_eq!(retried(&shop).await, (1, 0));
     let left = projections::parked(&shop.config, Some("item_detail")).await.unwrap();
     assert!(left.is_empty(), "{left:?}");
     let (code, said) = shop.says(&["verify", "item_detail", "--strict"]).await;
@@ -117,7 +156,7 @@ async fn a_retry_keeps_the_reason_of_the_first_event_that_is_left() {
     let projector = shop.project();
     shop.caught_up().await;
     projections::give_up(&shop.config, "item_detail", first).await.unwrap();
-    assert_eq!(projections::retry(&shop.config, "item_detail").await.unwrap(), (0, 1));
+    assert_eq!(retried(&shop).await, (0, 1));
     let parked = projections::parked(&shop.config, Some("item_detail")).await.unwrap();
     assert_eq!(parked[0].position, second);
     let error = parked[0].error.as_deref();
@@ -126,7 +165,8 @@ async fn a_retry_keeps_the_reason_of_the_first_event_that_is_left() {
 }
 
 /// A build that refuses what it should take would otherwise park the whole log, and read all of it
-/// again with every batch.
+/// again with every batch. Seen to fail when the batch with one aggregate too many was rolled back as a
+/// whole: nothing was listed, so that an operator had nothing to retry or drop.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_stops_rather_than_park_the_events_of_too_many_aggregates() {
     let mut shop = Shop::open().await;
@@ -139,11 +179,31 @@ async fn a_model_stops_rather_than_park_the_events_of_too_many_aggregates() {
     let error = eventually(SOON, || async { shop.status("item_detail", 1).await.last_error }).await;
     assert!(error.contains("parked events of more than 200 aggregates"), "{error}");
     projector.stop().await;
-    let aggregates = "select count(distinct aggregate_id) from parked_event \
-                      where name = 'item_detail'";
-    assert!(shop.number(aggregates).await <= i64::try_from(PARKED_STREAMS_MAX).unwrap());
+    let parked = projections::parked(&shop.config, Some("item_detail")).await.unwrap();
+    assert_eq!(parked.len(), PARKED_STREAMS_MAX);
+    let stopped = shop.status("item_detail", 1).await;
+    assert_eq!(stopped.position.number(), parked.last().unwrap().position);
+    // With one less to park, the next try goes on.
+    let first = parked[0].position;
+    assert_eq!(projections::give_up(&shop.config, "item_detail", first).await.unwrap(), 1);
+    let projector = shop.project();
+    shop.has_reached("item_detail", first + i64::try_from(PARKED_STREAMS_MAX).unwrap()).await;
+    projector.stop().await;
+    // What was given up is left out by a rebuild, which stops at one too many as well.
+    let broken = json!({ "origin_price": -5 });
+    shop.record_raw("item", item_id(aggregates + 1).uuid(), "ItemRepriced", broken).await;
     let rebuilt = projections::rebuild(&shop.config, "item_detail").await;
     assert!(matches!(rebuilt, Err(ProjectionError::TooManyParked { .. })), "{rebuilt:?}");
+}
+
+/// Seen to fail when the command reported "given up in 0 versions" and exited with 0.
+#[tokio::test(flavor = "multi_thread")]
+async fn giving_up_an_event_that_is_not_parked_is_an_error() {
+    let shop = Shop::open().await;
+    let dropped = projections::give_up(&shop.config, "item_detail", 7).await;
+    assert!(matches!(dropped, Err(ProjectionError::NotParked { position: 7, .. })), "{dropped:?}");
+    let text = dropped.unwrap_err().to_string();
+    assert!(text.contains("item_detail has no parked event at position 7"), "{text}");
 }
 
 /// An event that a newer build wrote is no bad data. Seen to fail when it was parked: the later events of

@@ -82,10 +82,31 @@ async fn a_version_is_switched_rolled_back_and_retired() {
     let tables = "select count(*) from pg_tables where tablename = 'cart_view_v1'";
     assert_eq!(shop.number(tables).await, 0);
     let error = projections::rollback(&shop.config, "cart_view").await.unwrap_err();
-    assert!(matches!(error, ProjectionError::NoVersion { .. }), "{error}");
+    assert!(matches!(error, ProjectionError::NoneServedBefore { .. }), "{error}");
     let projector = shop.project();
     History::seeded(5).go_on(&mut shop, 30).await;
     shop.caught_up().await;
+    projector.stop().await;
+}
+
+/// Version 2 waits for a switch that never comes. Seen to fail when `rollback` took the newest complete
+/// version below the live one: it served 2.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_serves_no_version_that_was_never_served() {
+    let mut shop = Shop::open().await;
+    History::seeded(4).go_on(&mut shop, 10).await;
+    let projector = shop.project();
+    shop.caught_up().await;
+    let options = RebuildOptions { no_switch: true, ..RebuildOptions::default() };
+    let never = Shutdown::never();
+    projections::rebuild_with(&shop.config, "cart_view", options, &never).await.unwrap();
+    let error = projections::rollback(&shop.config, "cart_view").await.unwrap_err();
+    assert!(error.to_string().contains("no complete version that was served before"), "{error}");
+    let report = projections::rebuild(&shop.config, "cart_view").await.unwrap();
+    assert_eq!(report.version, Some(3));
+
+    assert_eq!(projections::rollback(&shop.config, "cart_view").await.unwrap(), 1);
+    assert_eq!(projections::rollback(&shop.config, "cart_view").await.unwrap(), 3);
     projector.stop().await;
 }
 
@@ -209,4 +230,77 @@ async fn what_a_killed_rebuild_left_is_removed_by_the_next() {
     assert_eq!(shop.number(left).await, 0);
     let tables = "select count(*) from pg_tables where tablename = 'item_detail_v2'";
     assert_eq!(shop.number(tables).await, 0);
+}
+
+const STATE: &str = "select coalesce(max(version), 0)::bigint from projection \
+                     where name = 'order_history' and state = ";
+
+/// A rebuild whose check finds a difference offers nothing. Seen to fail when `Build::finish` made the
+/// version `ready` before its check: `switch` served it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_failed_its_check_is_not_served() {
+    let mut shop = Shop::open().await;
+    History::seeded(4).go_on(&mut shop, 30).await;
+    let projector = shop.project();
+    shop.caught_up().await;
+    projector.stop().await;
+    // A row changes once the tables are filled, before they are checked.
+    shop.execute(
+        "create function tamper() returns trigger language plpgsql security definer as $$ begin \
+           execute format('update order_history_v%s set paid = paid + 1', new.version); \
+           return new; \
+         end $$; \
+         create trigger tamper before update of state on projection for each row \
+         when (new.name = 'order_history' and old.state = 'building') execute function tamper()",
+    )
+    .await;
+    let options = RebuildOptions { full_verify: true, ..RebuildOptions::default() };
+    let never = Shutdown::never();
+    let rebuilt = projections::rebuild_with(&shop.config, "order_history", options, &never).await;
+    assert!(matches!(rebuilt, Err(ProjectionError::Unfaithful { .. })), "{rebuilt:?}");
+
+    let switched = projections::switch(&shop.config, "order_history", None).await.unwrap();
+    assert_eq!(switched, Switched::Already(1));
+    let switched = projections::switch(&shop.config, "order_history", Some(2)).await;
+    assert!(matches!(switched, Err(ProjectionError::NoVersion { .. })), "{switched:?}");
+    assert_eq!(shop.status("order_history", 2).await.state, "refused");
+    // The next one removes it, and a difference is an answer: 1, not 3.
+    let (code, said) = shop.says(&["rebuild", "order_history", "--verify"]).await;
+    assert!(code == ExitCode::FAILURE && said.contains("differs from a replay"), "{said}");
+    assert_eq!(shop.number(&format!("{STATE} 'refused'")).await, 3);
+    assert_eq!(projections::retire(&shop.config, "order_history", false).await.unwrap(), [3]);
+}
+
+/// As above for a rebuild that an operator ends before its check is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_whose_check_was_interrupted_is_not_served() {
+    let mut shop = Shop::open().await;
+    History::seeded(4).go_on(&mut shop, 30).await;
+    for drop_it in [false, true] {
+        let (end, shutdown) = pair();
+        let options = RebuildOptions {
+            full_verify: true,
+            on_progress: Arc::new(move |progress| {
+                if progress.step == "catching up" {
+                    end.trigger();
+                }
+            }),
+            ..RebuildOptions::default()
+        };
+        let stopped =
+            projections::rebuild_with(&shop.config, "order_history", options, &shutdown).await;
+        assert!(matches!(stopped, Err(ProjectionError::Stopped)), "{stopped:?}");
+        let switched = projections::switch(&shop.config, "order_history", None).await.unwrap();
+        assert_eq!(switched, Switched::Already(1));
+        let left = shop.number(&format!("{STATE} 'checking'")).await;
+        assert!(0 < left);
+        if drop_it {
+            // No hint to switch to it: it goes without `--force`.
+            let dropped = projections::retire(&shop.config, "order_history", false).await.unwrap();
+            assert_eq!(dropped.into_iter().map(i64::from).collect::<Vec<_>>(), [left]);
+        }
+    }
+    let rebuilt = projections::rebuild(&shop.config, "order_history").await.unwrap();
+    assert!(rebuilt.is_served, "{rebuilt}");
+    assert_eq!(shop.number(&format!("{STATE} 'checking'")).await, 0);
 }

@@ -17,7 +17,7 @@ pub enum FeedError {
         #[source]
         source: tokio_postgres::Error,
     },
-    /// A stored stream id is no UUID.
+    /// A stored stream id is no UUID: recorded before the log refused such ids (V022).
     #[error("read the stream id of the event at {position}")]
     StreamId {
         /// Where it lies.

@@ -2,7 +2,8 @@
 //!
 //! A projector that is dead, stopped or stuck reports nothing about itself. So every process that
 //! polls the log publishes these gauges, the worker as well as the projector, and one that is alive
-//! reports the other.
+//! reports the other. The lag ends at the safe position; that this one stands still is measured against
+//! the log itself.
 
 use std::time::Duration;
 
@@ -14,13 +15,17 @@ use service_kit::shutdown::Shutdown;
 use crate::error::FeedError;
 use crate::metrics::{
     READ_MODEL_LAG_EVENTS, READ_MODEL_LAG_SECONDS, READ_MODEL_PARKED_EVENTS,
-    READ_MODEL_STUCK_SHARDS,
+    READ_MODEL_STUCK_SHARDS, UNSETTLED_SECONDS,
 };
 
 /// A shard that has not moved for this long, although an event that old is missing from its rows, is
 /// stuck. A batch takes at most half a second, and a lease that its holder stopped renewing ends
 /// after three.
 pub const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// An event that is recorded and not settled for this long means that the feed is frozen: no process
+/// watches, or an append hangs in its transaction. The pools end an idle transaction and a statement
+/// sooner than that.
+pub const FROZEN_AFTER: Duration = Duration::from_secs(30);
 /// Pause between two measurements: with [`STUCK_AFTER`], a stuck shard is reported within 7 s.
 const MEASURE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -33,7 +38,7 @@ pub struct ReadModelLag {
     pub events: i64,
     /// Seconds since the oldest of them was recorded; 0 when there is none.
     pub seconds: f64,
-    /// Its shards that are stuck, see [`STUCK_AFTER`].
+    /// Its shards that are stuck, see [`STUCK_AFTER`], or stand beyond the log.
     pub stuck_shards: i64,
     /// Its events that are parked and not given up.
     pub parked_events: i64,
@@ -61,10 +66,34 @@ pub async fn read_model_lags(pool: &Pool) -> Result<Vec<ReadModelLag>, FeedError
     rows.iter().map(lag).collect::<Result<_, _>>().map_err(FeedError::Lag)
 }
 
-/// Publishes the gauges of every served read model until `shutdown`.
+/// Since when the oldest event that is recorded and not settled has been recorded; zero when every event
+/// is settled.
+///
+/// # Errors
+/// [`FeedError::Unavailable`] or [`FeedError::Lag`].
+pub async fn unsettled_age(pool: &Pool) -> Result<Duration, FeedError> {
+    let client = pool.get().await?;
+    let statement = include_str!("sql/unsettled_age.sql");
+    let statement = client.prepare_cached(statement).await.map_err(FeedError::Lag)?;
+    let row = client.query_opt(&statement, &[]).await.map_err(FeedError::Lag)?;
+    let seconds = row.ok_or(FeedError::NoSafeRow)?.try_get(0).map_err(FeedError::Lag)?;
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
+/// Whether no event waits to be settled for as long as [`FROZEN_AFTER`]. It stays so while the database is
+/// unavailable, which is another dependency's to report.
+pub async fn is_feed_moving(pool: &Pool) -> bool {
+    unsettled_age(pool).await.map_or(true, |age| age < FROZEN_AFTER)
+}
+
+/// Publishes the gauges of the feed and of every served read model until `shutdown`.
 pub async fn report_read_model_lags(pool: Pool, clock: SharedClock, shutdown: Shutdown) {
     while !shutdown.is_requested() {
-        match read_model_lags(&pool).await {
+        let measured = async {
+            gauge!(UNSETTLED_SECONDS).set(unsettled_age(&pool).await?.as_secs_f64());
+            read_model_lags(&pool).await
+        };
+        match measured.await {
             Ok(lags) => lags.iter().for_each(publish),
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,

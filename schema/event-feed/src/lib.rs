@@ -20,7 +20,10 @@ mod watcher;
 
 pub use bound::{Settled, settled};
 pub use error::FeedError;
-pub use lag::{ReadModelLag, STUCK_AFTER, read_model_lags, report_read_model_lags};
+pub use lag::{
+    FROZEN_AFTER, ReadModelLag, STUCK_AFTER, is_feed_moving, read_model_lags,
+    report_read_model_lags, unsettled_age,
+};
 pub use reader::{Batch, FILTERED_SPAN_MAX, FeedReader, Filter};
 pub use safe::SafePosition;
 pub use watcher::{FollowOptions, OnAdvance, Watcher, WatcherHandle, WatcherOptions};

@@ -5,6 +5,9 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 /// Positions handed out and not settled yet, as the watcher last saw it. Stays high when an append
 /// hangs in its transaction: every reader waits for it.
 pub const UNSETTLED_POSITIONS: &str = "event_feed_unsettled_positions";
+/// Seconds since the oldest event that is recorded and not settled was recorded. Published by every process
+/// that measures the read models, so that it rises when every watcher has stopped. Alert: above 30.
+pub const UNSETTLED_SECONDS: &str = "event_feed_unsettled_seconds";
 /// Watcher rounds that failed.
 pub const WATCH_FAILURES: &str = "event_feed_watch_failures_total";
 /// Seconds one watcher round takes.
@@ -25,6 +28,11 @@ pub const READ_MODEL_PARKED_EVENTS: &str = "read_model_parked_events";
 
 /// Registers the descriptions of the read models' gauges.
 pub fn describe_read_models() {
+    describe_gauge!(
+        UNSETTLED_SECONDS,
+        Unit::Seconds,
+        "since the oldest event that is recorded and not settled was recorded"
+    );
     describe_gauge!(
         READ_MODEL_LAG_EVENTS,
         Unit::Count,

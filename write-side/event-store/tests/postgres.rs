@@ -38,6 +38,29 @@ async fn the_log_refuses_to_be_changed() {
     }
 }
 
+/// A reader can't go on behind an id that it can't read. Seen to fail without
+/// `events_stream_id_is_uuid`: the event was recorded, and every read model stopped at it.
+#[tokio::test]
+async fn an_event_of_a_stream_whose_id_is_no_uuid_is_refused() {
+    let (database, _store) = world().await;
+    let client = database.client().await;
+    let append = "select positions from append_events_after(gen_random_uuid(), 'tally', $1, 0, null, \
+                  array['TallyClosed'], array['1'], array['null']::jsonb[], '{}'::jsonb)";
+    for id in [
+        "x",
+        "",
+        "01939F5E-0000-7000-8000-00000000000A",
+        "01939f5e000070008000000000000001",
+        "{01939f5e-0000-7000-8000-000000000001}",
+    ] {
+        let error = client.query_one(append, &[&id]).await.expect_err(id);
+        let code = error.code().map(SqlState::code);
+        assert!(matches!(code, Some("22P02" | "23514")), "{id}: {error:?}");
+    }
+    let id = "01939f5e-0000-7000-8000-000000000001";
+    client.query_one(append, &[&id]).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_service_can_append_and_read_and_nothing_else() {
     let (database, _store) = world().await;
@@ -46,12 +69,14 @@ async fn a_service_can_append_and_read_and_nothing_else() {
 
     // The second is the name by which the release before this one appends.
     for append in [
-        "select positions from append_events_after(gen_random_uuid(), 'tally', 'x', 0, null, \
+        "select positions from append_events_after(gen_random_uuid(), 'tally', \
+         '01939f5e-0000-7000-8000-000000000001', 0, null, \
          array['TallyClosed'], array['1'], array['null']::jsonb[], '{}'::jsonb)",
-        "select positions from append_events(gen_random_uuid(), 'tally', 'x', 1, \
+        "select positions from append_events(gen_random_uuid(), 'tally', \
+         '01939f5e-0000-7000-8000-000000000001', 1, \
          array['TallyClosed'], array['1'], array['null']::jsonb[], '{}'::jsonb)",
-        "select positions from append_pack(array[gen_random_uuid()], array['tally'], array['x'], \
-         array[2], array['{}']::jsonb[], array[1], array[1], array['TallyClosed'], array['1'], \
+        "select positions from append_pack(array[gen_random_uuid()], array['tally'], \
+         array['01939f5e-0000-7000-8000-000000000001'], array[2], array['{}']::jsonb[], array[1], array[1], array['TallyClosed'], array['1'], \
          array['null']::jsonb[])",
     ] {
         let positions: Vec<i64> = client.query_one(append, &[]).await.unwrap().get(0);

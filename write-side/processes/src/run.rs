@@ -135,7 +135,14 @@ pub async fn run_on(
     let settings =
         PoolSettings { size_max: config.database_connections_max, ..PoolSettings::named(SERVICE) };
     let pool = pools::postgres_tuned(&config.database_url, &settings, QUEUE_PLANS)?;
-    let health = Health::new().requires_postgres(pool.clone()).until(shutdown.clone());
+    let feed = pool.clone();
+    let health = Health::new()
+        .requires_postgres(pool.clone())
+        .requires("event_feed", move || {
+            let pool = feed.clone();
+            async move { event_feed::is_feed_moving(&pool).await }
+        })
+        .until(shutdown.clone());
     let routes = ops_routes(health, recorder, env!("CARGO_PKG_VERSION"));
     let parts = Parts::new(&config, pool, clock, wake_up.clone())?;
 
