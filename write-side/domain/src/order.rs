@@ -99,7 +99,7 @@ impl PlacedOrder {
             }
             OrderCommand::ExpireOrder { at } => Ok(self.expire(at)),
             OrderCommand::CancelOrder { by, refund_id, reason, at } => {
-                self.cancel(by, refund_id, reason, at)
+                self.cancel(by, refund_id, reason.as_ref(), at)
             }
             OrderCommand::RequestRefund { by, refund_id, amount, attempt, reason, at } => {
                 let wanted = RefundWanted { refund_id, amount, attempt };

@@ -135,15 +135,7 @@ pub async fn run_on(
     let settings =
         PoolSettings { size_max: config.database_connections_max, ..PoolSettings::named(SERVICE) };
     let pool = pools::postgres_tuned(&config.database_url, &settings, QUEUE_PLANS)?;
-    let feed = pool.clone();
-    let health = Health::new()
-        .requires_postgres(pool.clone())
-        .requires("event_feed", move || {
-            let pool = feed.clone();
-            async move { event_feed::is_feed_moving(&pool).await }
-        })
-        .until(shutdown.clone());
-    let routes = ops_routes(health, recorder, env!("CARGO_PKG_VERSION"));
+    let routes = ops_routes(health(&pool, &shutdown), recorder, env!("CARGO_PKG_VERSION"));
     let parts = Parts::new(&config, pool, clock, wake_up.clone())?;
 
     // Should one part end by itself, the others end with it rather than go on without it.
@@ -206,6 +198,17 @@ pub async fn run_on(
     served?;
     tracing::info!("worker stopped");
     Ok(())
+}
+
+fn health(pool: &Pool, shutdown: &Shutdown) -> Health {
+    let feed = pool.clone();
+    Health::new()
+        .requires_postgres(pool.clone())
+        .requires("event_feed", move || {
+            let pool = feed.clone();
+            async move { event_feed::is_feed_moving(&pool).await }
+        })
+        .until(shutdown.clone())
 }
 
 fn describe_metrics() {

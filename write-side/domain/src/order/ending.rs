@@ -26,18 +26,21 @@ impl PlacedOrder {
         &self,
         by: Principal,
         refund_id: RefundId,
-        reason: Option<Text<200>>,
+        reason: Option<&Text<200>>,
         at: DateTime<Utc>,
     ) -> Decision {
         let cancelled_by = self.check_may_end(by)?;
         let give_back = |payment: &Attempt| {
             let (amount, attempt) = (self.refundable_of(payment), Some(payment.number));
             let wanted = RefundWanted { refund_id, amount, attempt };
-            self.request_refund(by, wanted, reason.clone(), at)
+            self.request_refund(by, wanted, reason.cloned(), at)
         };
         let has_rest = |payment: &&Attempt| !self.refundable_of(payment).is_zero();
-        let called_off =
-            || OrderEvent::Cancelled { by: cancelled_by, reason: reason.clone(), cancelled_at: at };
+        let called_off = || OrderEvent::Cancelled {
+            by: cancelled_by,
+            reason: reason.cloned(),
+            cancelled_at: at,
+        };
         if let Some(paid) = self.paid_in_time() {
             if has_rest(&paid) {
                 return give_back(paid);

@@ -167,8 +167,12 @@ mod tests {
 
     fn after(rests: &[bool], nights: &[bool]) -> bool {
         let mut verdict = Verdict::default();
-        rests.iter().for_each(|is_quiet| verdict.rested(*is_quiet));
-        nights.iter().for_each(|is_compared| verdict.passed_a_night(*is_compared));
+        for is_quiet in rests {
+            verdict.rested(*is_quiet);
+        }
+        for is_compared in nights {
+            verdict.passed_a_night(*is_compared);
+        }
         verdict.is_well()
     }
 

@@ -57,8 +57,6 @@ fn is_kept(key: &str, intent: &Intent, books: &Books, verdict: &mut Verdict) {
         return broken("an order that is not in the log");
     };
     match &intent.wish {
-        // Held against the log elsewhere, with the receiver opened.
-        Wish::Place(_) => {}
         Wish::Pay if book.requested.is_empty() => broken("a payment that was never requested"),
         // A browser that comes back to an order that is over is shown so, and nothing is recorded.
         Wish::Return { attempt }
@@ -76,7 +74,8 @@ fn is_kept(key: &str, intent: &Intent, books: &Books, verdict: &mut Verdict) {
                 broken("a refund that was never requested");
             }
         }
-        Wish::Pay | Wish::Return { .. } | Wish::CallOff => {}
+        // An order that was placed is held against the log elsewhere, with the receiver opened.
+        Wish::Place(_) | Wish::Pay | Wish::Return { .. } | Wish::CallOff => {}
     }
 }
 

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn one_refusal_fails_one_refund() {
         let once = refused("T", 700, "BANK_ACCOUNT_BLOCKED");
-        assert_eq!(failed_without_refusal(&failed(2), &[once.clone()]).len(), 1);
+        assert_eq!(failed_without_refusal(&failed(2), std::slice::from_ref(&once)).len(), 1);
         assert_eq!(failed_without_refusal(&failed(2), &[once.clone(), once]).len(), 0);
     }
 }
