@@ -228,8 +228,8 @@ mod tests {
         assert_eq!(counted("trace"), None);
     }
 
-    #[test]
-    fn the_numbers_of_the_process_are_there_and_samples_are_tidied_up() {
+    #[tokio::test]
+    async fn the_numbers_of_the_process_are_there_and_samples_are_tidied_up() {
         drop(metrics());
         sample();
         let shown = metrics().render();
@@ -237,10 +237,15 @@ mod tests {
             assert!(shown.contains(&format!("# HELP {name} ")), "{name} in {shown}");
             assert!(shown.lines().any(|line| line.starts_with(name)), "{name} in {shown}");
         }
-        let threads = std::fs::read_dir("/proc/self/task").unwrap();
-        let names =
-            threads.filter_map(|it| std::fs::read_to_string(it.ok()?.path().join("comm")).ok());
-        assert!(names.into_iter().any(|name| name.trim() == UPKEEP_THREAD));
+        // A thread names itself once it runs.
+        testkit::eventually(Duration::from_secs(30), || async {
+            let threads = std::fs::read_dir("/proc/self/task").ok()?;
+            let name_of =
+                |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));
+            let mut names = threads.filter_map(|task| name_of(task.ok()?).ok());
+            names.any(|name| name.trim() == UPKEEP_THREAD).then_some(())
+        })
+        .await;
     }
 
     #[test]
