@@ -4,7 +4,7 @@ use super::{Shape, Variable};
 use crate::http::{Origins, TrustedProxies};
 use crate::telemetry::LogFilter;
 
-/// The database.
+/// PostgreSQL, reached over TLS from another machine.
 pub const DATABASE_URL: Variable = Variable::required(
     "DATABASE_URL",
     Shape::Postgres,
@@ -18,7 +18,7 @@ pub const DATABASE_PLAINTEXT: Variable = Variable::with(
     "0",
     "1 lets a database on another machine be reached without encryption.",
 );
-/// The Redis.
+/// Redis, optional because nothing that must be right depends on it.
 pub const REDIS_URL: Variable = Variable::optional(
     "REDIS_URL",
     Shape::Redis,

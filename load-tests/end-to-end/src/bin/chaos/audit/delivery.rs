@@ -1,4 +1,4 @@
-//! Whether an acknowledged order is what was asked for: whose, what, to whom and for how much.
+//! Compares each acknowledged order with its request: user, lines, receiver and total.
 
 use contracts::personal::Sealed;
 use contracts::{OrderId, Receiver, UserId, seals};

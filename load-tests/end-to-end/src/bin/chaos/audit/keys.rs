@@ -153,7 +153,7 @@ fn kills(interruptions: &[Interruption]) -> impl Iterator<Item = Instant> {
     })
 }
 
-/// When the next worker was killed, for whoever looks for the cause.
+/// The part of a finding that names the next kill of a worker after `at`, in seconds.
 fn killed_after(at: Instant, interruptions: &[Interruption]) -> String {
     match kills(interruptions).filter(|killed| at <= *killed).min() {
         None => "and no worker was killed afterwards".to_owned(),

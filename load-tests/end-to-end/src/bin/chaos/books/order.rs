@@ -86,17 +86,17 @@ pub(crate) struct OrderBook {
     /// Whether its lines become subscriptions.
     pub(crate) is_subscription: bool,
     pub(crate) lines: Vec<LineBook>,
-    /// To whom it goes, sealed under the user's key.
+    /// The receiver, sealed under the user's key.
     pub(crate) receiver: Value,
     /// Attempts for which a page was asked, each time it was recorded.
     pub(crate) requested: Vec<i64>,
-    /// Attempts whose page the browser came back from, or that were abandoned.
+    /// Attempts with a recorded return of the browser, and abandoned ones.
     pub(crate) returned: BTreeSet<i64>,
     /// What was charged, each time it was recorded.
     pub(crate) approved: Vec<Approval>,
     /// What was refunded or is to be.
     pub(crate) refunds: BTreeMap<Uuid, RefundBook>,
-    /// Approvals asked for whose end is not recorded, by attempt.
+    /// Attempts with a requested approval and no recorded outcome.
     pub(crate) approving: BTreeSet<i64>,
     /// Attempts of which it is not known whether money moved.
     pub(crate) unresolved: BTreeSet<i64>,
@@ -138,7 +138,7 @@ impl OrderBook {
         of_it.map(RefundBook::succeeded_sum).sum()
     }
 
-    /// Refunds asked for whose end is not recorded.
+    /// The number of requested refunds without a recorded outcome.
     pub(crate) fn refunding(&self) -> usize {
         self.refunds.values().filter(|refund| refund.is_pending()).count()
     }
