@@ -21,11 +21,11 @@ pub use bodies::{BODY_BYTES_MAX, BODY_WAIT_MAX};
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use cors::{Origins, open_to};
 pub use edge::{
-    CONNECTIONS_PER_ADDRESS, EdgeConfig, HEAD_WAIT_MAX, IDLE_WAIT_MAX, Limits, RESERVED_PLACES,
-    address_block, descriptors_max,
+    AddressPlace, Addresses, CONNECTIONS_PER_ADDRESS, EdgeConfig, HEAD_WAIT_MAX, IDLE_WAIT_MAX,
+    Limits, RESERVED_PLACES, address_block, descriptors_max, network_block,
 };
 pub use errors::problem_from;
-pub use limit::{Allowance, Limit};
+pub use limit::{AddressLimit, Allowance, Limit};
 pub use ops::{Health, ops_routes};
 pub use serve::{DRAIN_WAIT_MAX, Listener, ServeError, serve, serve_with};
 pub use standard::{REQUEST_SECONDS, REQUESTS_TOTAL, StandardEndpoint, describe, standard};

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::client_address::ClientAddress;
-use super::edge::{Addresses, Counted};
+use super::edge::{AddressPlace, Addresses};
 use super::errors::problem_from;
 use crate::problem::Problem;
 
@@ -33,7 +33,7 @@ pub(super) struct Bodies {
 /// The place of a body, until it is dropped.
 #[derive(Debug)]
 pub(super) struct BodyPlace {
-    _address: Option<Counted>,
+    _address: Option<AddressPlace>,
     _place: OwnedSemaphorePermit,
 }
 

@@ -114,32 +114,41 @@ fn public_places(descriptors: usize, pool_connections: usize, other_listeners: u
     descriptors.saturating_sub(taken).clamp(PLACES_MIN, PLACES_MAX)
 }
 
-/// The connections each address holds now.
+/// The places each address holds now: connections, bodies, turns. Clones share the count.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One connection of an address, counted until it is dropped.
+/// One place of an address, counted until it is dropped.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub struct AddressPlace {
     addresses: Addresses,
     block: IpAddr,
 }
 
 impl Addresses {
-    /// Counts one more connection of `address`, unless it holds `most` already.
-    pub(super) fn enter(&self, address: IpAddr, most: usize) -> Option<Counted> {
-        let block = address_block(address);
+    /// Counts one more place of `address` (IPv6: of its /64), unless it holds `most` already.
+    pub fn enter(&self, address: IpAddr, most: usize) -> Option<AddressPlace> {
+        self.enter_block(address_block(address), most)
+    }
+
+    /// Counts one more place of the network of `address` (IPv6: its /48), unless it holds `most`
+    /// already.
+    pub fn enter_network(&self, address: IpAddr, most: usize) -> Option<AddressPlace> {
+        self.enter_block(network_block(address), most)
+    }
+
+    fn enter_block(&self, block: IpAddr, most: usize) -> Option<AddressPlace> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.entry(block).or_insert(0);
         if most <= *count {
             return None;
         }
         *count += 1;
-        Some(Counted { addresses: self.clone(), block })
+        Some(AddressPlace { addresses: self.clone(), block })
     }
 }
 
-impl Drop for Counted {
+impl Drop for AddressPlace {
     fn drop(&mut self) {
         let mut held = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = held.get_mut(&self.block) {
@@ -153,9 +162,22 @@ impl Drop for Counted {
 
 /// The address, or for IPv6 its /64: one subscriber has as many addresses there as they like.
 pub fn address_block(address: IpAddr) -> IpAddr {
+    block_of(address, 64)
+}
+
+/// The address, or for IPv6 its /48: the largest network that one site is given, with 65,536 of the
+/// blocks of [`address_block`].
+pub fn network_block(address: IpAddr) -> IpAddr {
+    block_of(address, 80)
+}
+
+/// The address, or for IPv6 its network without so many bits of the host.
+fn block_of(address: IpAddr, host_bits: u32) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from(u128::from(address) >> host_bits << host_bits))
+        }
     }
 }
 
@@ -193,5 +215,15 @@ mod tests {
         let _held = addresses.enter(first, 1).unwrap();
         assert!(addresses.enter(neighbour, 1).is_none());
         assert!(addresses.enter(other, 1).is_some());
+    }
+
+    #[test]
+    fn a_site_with_many_networks_is_one_network() {
+        let addresses = Addresses::default();
+        let [first, neighbour, other] =
+            ["2001:db8::1", "2001:db8:0:1::1", "2001:db8:1::1"].map(|text| text.parse().unwrap());
+        let _held = addresses.enter_network(first, 1).unwrap();
+        assert!(addresses.enter_network(neighbour, 1).is_none());
+        assert!(addresses.enter_network(other, 1).is_some());
     }
 }

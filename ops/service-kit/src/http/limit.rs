@@ -15,11 +15,13 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use metrics::{Unit, counter, describe_counter};
 use poem::http::{HeaderName, HeaderValue};
 
-use super::edge::address_block;
+use super::edge::{address_block, network_block};
 use crate::problem::Problem;
 
 /// Checks between two sweeps of what is remembered about those who have stayed quiet.
 const CHECKS_PER_SWEEP: u32 = 4096;
+/// An IPv6 /48 has the allowance of so many addresses: an office or a campus, and no more.
+const ADDRESSES_PER_NETWORK: u32 = 16;
 /// Requests refused because an allowance was used up, by limit.
 const LIMITED_TOTAL: &str = "http_limited_total";
 
@@ -116,6 +118,36 @@ impl Limit<IpAddr> {
     }
 }
 
+/// One allowance for each address, and a larger one for each IPv6 network of a site: a /48 has 65,536
+/// subscribers' blocks, each of which would have an allowance of its own.
+#[derive(Debug)]
+pub struct AddressLimit {
+    blocks: Limit<IpAddr>,
+    networks: Limit<IpAddr>,
+}
+
+impl AddressLimit {
+    /// A limit with this name in `RateLimit` and this problem code; off without an allowance.
+    pub fn new(name: &'static str, code: &'static str, allowance: Option<Allowance>) -> Self {
+        let of_network = allowance.map(|Allowance { burst, refill }| Allowance {
+            burst: burst.saturating_mul(NonZeroU32::MIN.saturating_add(ADDRESSES_PER_NETWORK - 1)),
+            refill: refill / ADDRESSES_PER_NETWORK,
+        });
+        Self {
+            blocks: Limit::new(name, code, allowance),
+            networks: Limit::new(name, code, of_network),
+        }
+    }
+
+    /// Counts one request from `address`; 429 when its allowance or that of its network is used up.
+    /// Without an address (a test without a socket) there is nothing to count by.
+    pub fn check(&self, address: Option<IpAddr>) -> Result<(), Problem> {
+        self.blocks.check_address(address)?;
+        let site = address.map(network_block).filter(IpAddr::is_ipv6);
+        site.map_or(Ok(()), |site| self.networks.check(&site))
+    }
+}
+
 impl<K: Clone + Hash + Eq> Counted<K> {
     fn sweep(&self) {
         if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_PER_SWEEP == CHECKS_PER_SWEEP - 1 {
@@ -129,6 +161,8 @@ mod tests {
     use poem::IntoResponse;
 
     use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn limit<K: Clone + Hash + Eq>(number: u32) -> Limit<K> {
         Limit::new(
@@ -163,6 +197,20 @@ mod tests {
         assert!(limit.check_address(Some("2001:db8::4".parse().unwrap())).is_err());
         assert!(limit.check_address(Some("2001:db8:0:1::1".parse().unwrap())).is_ok());
         assert!(limit.check_address(None).is_ok());
+    }
+
+    /// Each of the 65,536 networks of a site had an allowance of its own.
+    #[test]
+    fn a_site_has_the_allowance_of_sixteen_addresses() {
+        let tries = AddressLimit::new("try", "try.throttled", Allowance::per(HOUR, 2));
+        let allowed = (0..100)
+            .filter(|number| tries.check(format!("2001:db8:0:{number:x}::1").parse().ok()).is_ok());
+        assert_eq!(allowed.count(), 32);
+        assert!(tries.check("2001:db8:1::1".parse().ok()).is_ok());
+        // Each IPv4 address is somebody else's.
+        assert!(
+            (0..100).all(|number| tries.check(format!("203.0.113.{number}").parse().ok()).is_ok())
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::client_address::UNTRUSTED_FORWARDS_TOTAL;
 use super::connection::{Accepted, Ended, Ends, serve_connection};
-use super::edge::{Addresses, Counted, Limits};
+use super::edge::{AddressPlace, Addresses, Limits};
 use crate::clock::{Clock, SystemClock};
 use crate::shutdown::{self, Shutdown};
 
@@ -244,7 +244,7 @@ impl Server {
     }
 
     /// Counts the connection against its address; a trusted proxy's are not counted.
-    fn count(&self, remote: SocketAddr) -> Result<Option<Counted>, TooMany> {
+    fn count(&self, remote: SocketAddr) -> Result<Option<AddressPlace>, TooMany> {
         match self.limits.per_address {
             Some(most) if !self.limits.trusted_proxies.contains(remote.ip()) => {
                 self.addresses.enter(remote.ip(), most).map(Some).ok_or(TooMany)
