@@ -20,7 +20,7 @@ use event_store::{CommandContext, DispatchError, Executor, PgEventStore, StoreEr
 use service_kit::clock::SharedClock;
 use service_kit::config::Secret;
 use service_kit::digest::Pepper;
-use service_kit::http::Limit;
+use service_kit::http::{AddressLimit, Limit};
 use service_kit::problem::Problem;
 use service_kit::security::{self, Who};
 use service_kit::tokens::{Role, TokenSigner};
@@ -62,9 +62,9 @@ pub(crate) struct LoggedIn {
 #[derive(Debug)]
 pub(crate) struct AccountLimits {
     /// Sign-ups from an address.
-    pub(crate) sign_ups: Limit<IpAddr>,
+    pub(crate) sign_ups: AddressLimit,
     /// Logins from an address.
-    pub(crate) logins: Limit<IpAddr>,
+    pub(crate) logins: AddressLimit,
     /// Logins to an account, by the digest of its address. The count that outlives the process stands
     /// beside the password hash; unknown accounts are counted like known ones.
     pub(crate) account_logins: Limit<String>,
@@ -90,8 +90,11 @@ impl Accounts {
         person: NewUser,
         address: Option<IpAddr>,
     ) -> Result<SignedUp, Problem> {
-        let allowed = self.limits.sign_ups.check_address(address);
-        allowed.inspect_err(|_refused| security::log("sign_up", "throttled", Who::Unknown))?;
+        let place = self.limits.sign_ups.check(address).and_then(|()| {
+            self.hashes.enter(address).map_err(|error| problems::of_hash(&error, "user.throttled"))
+        });
+        let place =
+            place.inspect_err(|_refused| security::log("sign_up", "throttled", Who::Unknown))?;
         let digest = self.email_digest(&person.email);
         // Asked before the costly part; the claim at the append is what decides.
         if self.holder_of(&digest).await.map_err(|error| problems::of_store(&error))?.is_some() {
@@ -99,8 +102,8 @@ impl Accounts {
         }
         let user_id = UserId::new(Uuid::now_v7());
         let role = person.role;
-        let hash = self.hashes.hash(person.password.clone()).await;
-        let hash = hash.map_err(|error| problems::of_hash(&error))?;
+        let hash = self.hashes.hash(place, person.password.clone()).await;
+        let hash = hash.map_err(|error| problems::of_hash(&error, "user.throttled"))?;
         let command = self.registration(user_id, person).await;
         let command = command.map_err(|error| problems::of_vault(&error))?;
         self.credentials
@@ -132,13 +135,17 @@ impl Accounts {
         password: Secret,
         address: Option<IpAddr>,
     ) -> Result<LoggedIn, Problem> {
-        throttled(self.limits.logins.check_address(address), Who::Unknown)?;
+        throttled(self.limits.logins.check(address), Who::Unknown)?;
         // What is no address has no account; it goes the same way all the same.
         let digest = match Email::parse(email) {
             Ok(email) => self.email_digest(&email),
             Err(_) => self.pepper.digest("no-email", email),
         };
         throttled(self.limits.account_logins.check(&digest), Who::Digest(&digest))?;
+        // Before the database is asked: what finds no place costs nothing.
+        let place = self.hashes.enter(address);
+        let place = place.map_err(|error| problems::of_hash(&error, "auth.throttled"));
+        let place = throttled(place, Who::Digest(&digest))?;
         let holder = self.holder_of(&digest).await.map_err(|error| problems::of_store(&error))?;
         let who = holder.map_or(Who::Digest(&digest), Who::User);
         let user_id = holder.unwrap_or(UserId::new(Uuid::nil()));
@@ -151,8 +158,8 @@ impl Accounts {
             return Err(Problem::too_many("auth.locked", "too many wrong passwords", pause));
         }
         let stored = credential.as_ref().and_then(|it| it.password_hash.clone());
-        let is_right = self.hashes.is_right(password, stored).await;
-        let is_right = is_right.map_err(|error| problems::of_hash(&error))?;
+        let is_right = self.hashes.is_right(place, password, stored).await;
+        let is_right = is_right.map_err(|error| problems::of_hash(&error, "auth.throttled"))?;
         let Some(credential) = credential.filter(|_| is_right) else {
             // For an account that isn't there the same statement changes no row.
             self.credentials.record_failure(user_id, now).await.map_err(failed)?;
@@ -251,7 +258,7 @@ fn wrong_credentials() -> Problem {
 }
 
 /// Counts a refused login among the others.
-fn throttled(checked: Result<(), Problem>, who: Who<'_>) -> Result<(), Problem> {
+fn throttled<T>(checked: Result<T, Problem>, who: Who<'_>) -> Result<T, Problem> {
     checked.inspect_err(|_refused| {
         metrics::login("throttled");
         security::log("login", "throttled", who);

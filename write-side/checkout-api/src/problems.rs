@@ -18,6 +18,8 @@ use crate::http::etag;
 
 /// When somebody else kept changing the same thing: a moment later it is calm.
 const CONTENDED_PAUSE: Duration = Duration::from_secs(1);
+/// Until the passwords of an address that were being hashed are done.
+const HASH_PAUSE: Duration = Duration::from_secs(1);
 
 /// The answer to a command that was not carried out.
 pub(crate) fn of_dispatch<R: Refusal>(error: DispatchError<R>) -> Problem {
@@ -141,11 +143,14 @@ pub(crate) fn no_such_row() -> Problem {
     Problem::not_found("outbox.not_found", "there is no such row")
 }
 
-/// The answer when a password could not be hashed.
-pub(crate) fn of_hash(error: &HashError) -> Problem {
+/// The answer when a password could not be hashed; `throttled` is the code of a limit of an address.
+pub(crate) fn of_hash(error: &HashError, throttled: &'static str) -> Problem {
     match error {
         HashError::Busy => Problem::unavailable("auth.busy", "too many are logging in; try again"),
-        HashError::Hash(_) | HashError::Ended(_) => Problem::internal(error),
+        HashError::AddressBusy => {
+            Problem::too_many(throttled, "too many requests; wait a moment", HASH_PAUSE)
+        }
+        HashError::Hash(_) | HashError::Thread(_) | HashError::Ended => Problem::internal(error),
     }
 }
 

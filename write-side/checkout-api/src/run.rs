@@ -18,7 +18,8 @@ use service_kit::config::ConfigError;
 use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::digest::Pepper;
 use service_kit::http::{
-    Health, Limit, Listener, ServeError, open_to, ops_routes, serve, serve_with, standard,
+    AddressLimit, Health, Limit, Listener, ServeError, open_to, ops_routes, serve, serve_with,
+    standard,
 };
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::return_url::ReturnUrls;
@@ -267,8 +268,12 @@ pub(crate) async fn open_accounts(
         credentials: Credentials::new(pool.clone()),
         hashes: hashes.map_err(|error| RunError::Hash(Box::new(error)))?,
         limits: AccountLimits {
-            sign_ups: Limit::new("sign-up", "user.throttled", config.limits.sign_ups_per_address),
-            logins: Limit::new("login", "auth.throttled", config.limits.login_per_address),
+            sign_ups: AddressLimit::new(
+                "sign-up",
+                "user.throttled",
+                config.limits.sign_ups_per_address,
+            ),
+            logins: AddressLimit::new("login", "auth.throttled", config.limits.login_per_address),
             account_logins: Limit::new("login", "auth.throttled", config.limits.login_per_account),
         },
         vault: Vault::new(pool.clone(), MasterKey::from_base64(&config.master_key)?),

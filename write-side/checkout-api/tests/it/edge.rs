@@ -210,14 +210,8 @@ async fn one_address_cannot_try_many_accounts_and_a_trusted_proxy_names_it() {
     let limits = [("TRUSTED_PROXIES", "127.0.0.0/8"), ("LOGIN_ADDRESS_TRIES", "3")];
     let slowly = ("LOGIN_ADDRESS_REFILL_MS", "3600000");
     let process = Process::start(&[limits.as_slice(), &[slowly]].concat()).await;
-    let log_in = async |forwarded: &str, name: &str| {
-        let body = json!({ "email": format!("{name}@example.com"), "password": "wrong" });
-        let head = format!(
-            "POST /api/auth/login HTTP/1.1\r\nx-forwarded-for: {forwarded}\r\n\
-             content-type: application/json\r\n"
-        );
-        exchange(process.api, &head, &body.to_string()).await.unwrap()
-    };
+    let log_in =
+        async |forwarded: &str, name: &str| log_in(process.api, forwarded, name.to_owned()).await;
     for name in ["a", "b", "c"] {
         assert_eq!(log_in("203.0.113.7", name).await.0, 401);
     }
@@ -225,4 +219,46 @@ async fn one_address_cannot_try_many_accounts_and_a_trusted_proxy_names_it() {
     assert_eq!(status, 429, "{text}");
     assert!(text.contains("auth.throttled") && text.contains("ratelimit-policy"), "{text}");
     assert_eq!(log_in("203.0.113.8", "d").await.0, 401);
+}
+
+/// Two addresses send 16 wrong passwords each at once, as many as the bodies of an address may be; a
+/// third address logs in meanwhile.
+///
+/// What prevents the rest are the places of an address (`PasswordHashes::enter`). Seen to fail without
+/// them: the 32 take all 25 places of the queue, and the third address is answered 503.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_logins_leaves_places_of_the_queue_to_others() {
+    let settings = [
+        ("TRUSTED_PROXIES", "127.0.0.0/8"),
+        ("LOGIN_ADDRESS_TRIES", "0"),
+        ("PASSWORD_HASHES_MAX", "1"),
+    ];
+    let process = Process::start(&settings).await;
+    let mut flood = JoinSet::new();
+    for number in 0..32 {
+        let forwarded = if number % 2 == 0 { "203.0.113.7" } else { "203.0.113.8" };
+        flood.spawn(log_in(process.api, forwarded, format!("flood-{number}")));
+    }
+    // The flood has arrived once one of it is refused for want of a place.
+    let (mut tried, mut refused) = (0, None);
+    while refused.is_none() {
+        let (status, text) = flood.join_next().await.unwrap().unwrap();
+        tried += usize::from(status == 401);
+        refused = (status != 401).then_some((status, text));
+    }
+    let (status, text) = log_in(process.api, "203.0.113.9", "other".to_owned()).await;
+    assert_eq!(status, 401, "after {tried} of the flood: {text}");
+    let (status, text) = refused.unwrap();
+    assert_eq!(status, 429, "{text}");
+    assert!(text.contains("auth.throttled") && text.contains("retry-after: 1"), "{text}");
+}
+
+/// Tries to log in with a wrong password, as the client that a proxy names.
+async fn log_in(api: SocketAddr, forwarded: &str, name: String) -> (u16, String) {
+    let body = json!({ "email": format!("{name}@example.com"), "password": "wrong" });
+    let head = format!(
+        "POST /api/auth/login HTTP/1.1\r\nx-forwarded-for: {forwarded}\r\n\
+         content-type: application/json\r\n"
+    );
+    exchange(api, &head, &body.to_string()).await.unwrap()
 }
