@@ -9,6 +9,7 @@ pub(crate) mod access;
 mod bodies;
 mod client_address;
 mod connection;
+mod contract;
 mod cors;
 mod edge;
 mod errors;
@@ -19,6 +20,7 @@ mod standard;
 
 pub use bodies::{BODY_BYTES_MAX, BODY_WAIT_MAX};
 pub use client_address::{ClientAddress, TrustedProxies};
+pub use contract::{Contract, ContractEndpoint};
 pub use cors::{Origins, open_to};
 pub use edge::{
     AddressPlace, Addresses, CONNECTIONS_PER_ADDRESS, EdgeConfig, HEAD_WAIT_MAX, IDLE_WAIT_MAX,

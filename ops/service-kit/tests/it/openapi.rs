@@ -7,13 +7,13 @@ use contracts::ids::UserId;
 use poem::http::StatusCode;
 use poem::test::{TestClient, TestResponse};
 use poem::{Endpoint, EndpointExt};
-use poem_openapi::param::Query;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi, OpenApiService};
 use serde_json::{Value, json};
 use service_kit::clock::ManualClock;
 use service_kit::config::Secret;
-use service_kit::http::standard;
+use service_kit::http::{Contract, standard};
 use service_kit::problem::Problem;
 use service_kit::tokens::{
     Audience, AuthenticatedCaller, Role, TokenSigner, TokenVerifier, public_key_of,
@@ -45,6 +45,18 @@ impl Api {
         let _ = (caller.0.user_id, size.0);
         Ok(Json(line.0.quantity))
     }
+
+    /// One line, whatever is asked besides.
+    #[oai(path = "/lines/:id", method = "get", operation_id = "open")]
+    async fn open(&self, id: Path<String>) -> Json<String> {
+        Json(id.0)
+    }
+
+    /// The first line.
+    #[oai(path = "/lines/first", method = "get", operation_id = "first")]
+    async fn first(&self) -> Json<String> {
+        Json("first".to_owned())
+    }
 }
 
 fn noon() -> DateTime<Utc> {
@@ -61,7 +73,11 @@ fn verifying_key() -> String {
 fn client() -> TestClient<impl Endpoint> {
     let api = OpenApiService::new(Api, "Test", "1");
     let verifier = TokenVerifier::new(&verifying_key(), Audience::Shop).unwrap();
-    let app = api.data(Arc::new(verifier)).data(ManualClock::at(noon()).shared());
+    let document = serde_json::from_str(&api.spec()).unwrap();
+    let app = Contract::of(&document, &["open"])
+        .around(api)
+        .data(Arc::new(verifier))
+        .data(ManualClock::at(noon()).shared());
     TestClient::new(standard("kit-test", app))
 }
 
@@ -140,6 +156,48 @@ async fn a_parameter_that_cannot_be_read_is_named() {
     assert_eq!(body["errors"][0]["pointer"], "size");
 }
 
+async fn errors(refused: TestResponse) -> (u16, Value) {
+    let status = refused.0.status().as_u16();
+    let body = refused.0.into_body().into_string().await.unwrap();
+    (status, serde_json::from_str::<Value>(&body).unwrap()["errors"].clone())
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_not_known_is_named_beside_the_known_ones() {
+    let (long, many) = ("x".repeat(1_000), (0..100).map(|it| format!("x{it}=1&")));
+    let refused = posted("/lines?size=1&Size=2&sise", r#"{"quantity": 1}"#).await;
+    let unknown = |name: &str, detail: &str| json!({ "pointer": name, "code": "parameter.unknown", "detail": detail });
+    let size = "expected one of size";
+    assert_eq!(errors(refused).await, (400, json!([unknown("Size", size), unknown("sise", size)])));
+    // What a client makes up is repeated within bounds.
+    let (_, of_long) = errors(posted(&format!("/lines?{long}"), "{}").await).await;
+    assert_eq!(of_long, json!([unknown(&long[..64], size)]));
+    let (_, of_many) =
+        errors(posted(&format!("/lines?{}", many.collect::<String>()), "{}").await).await;
+    assert_eq!(of_many.as_array().unwrap().len(), 20);
+
+    // The operation is found as the router finds it; one that is open takes anything.
+    let (status, of_first) = errors(client().get("/lines/first?x=1").send().await).await;
+    assert_eq!(
+        (status, of_first),
+        (400, json!([unknown("x", "this operation has no parameters")]))
+    );
+    client().get("/lines/second?x=1").send().await.assert_status_is_ok();
+    client().get("/lines/first").send().await.assert_status_is_ok();
+}
+
+#[tokio::test]
+async fn a_field_that_is_missing_is_named() {
+    for body in ["", "{}", "null", r#"{"quantity": null}"#] {
+        let field = json!({ "pointer": "/quantity", "code": "field.missing",
+            "detail": "this field is required" });
+        assert_eq!(errors(posted("/lines", body).await).await, (400, json!([field])), "{body}");
+    }
+    for body in ["{", "[]", r#"{"quantity": "2"}"#, r#"{"quantity": 1, "x": 1}"#] {
+        assert_eq!(errors(posted("/lines", body).await).await, (400, json!([])), "{body}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_of_another_media_type_is_415() {
     let client = client();
@@ -152,6 +210,9 @@ async fn a_body_of_another_media_type_is_415() {
 async fn without_a_token_nothing_else_is_looked_at() {
     let refused = client().post("/lines").body("{").send().await;
     refused.assert_header("www-authenticate", r#"Bearer realm="pillivery""#);
+    assert_eq!(problem(refused).await, (401, "auth.token_missing".to_owned()));
+
+    let refused = client().post("/lines?nonsense=1").body("{").send().await;
     assert_eq!(problem(refused).await, (401, "auth.token_missing".to_owned()));
 
     let client = client();
