@@ -11,8 +11,8 @@ use service_kit::clock::{BoxFuture, SharedClock};
 use service_kit::config::ConfigError;
 use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::http::{
-    Allowance, Health, Limit, Listener, ServeError, open_to, ops_routes, serve, serve_with,
-    standard,
+    Allowance, Contract, ContractEndpoint, Health, Limit, Listener, ServeError, open_to,
+    ops_routes, serve, serve_with, standard,
 };
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::shutdown::{self, Shutdown};
@@ -213,15 +213,16 @@ fn searches_allowed(per_minute: u32) -> Option<Allowance> {
 }
 
 /// The documented operations and their documentation.
-fn routes(state: &State) -> Result<Route, StorefrontError> {
+fn routes(state: &State) -> Result<ContractEndpoint<Route>, StorefrontError> {
     let service = api::service(state);
     let document = serde_json::from_str(&service.spec()).unwrap_or_default();
     let undeclared = api::undeclared(&document);
     if !undeclared.is_empty() {
         return Err(StorefrontError::Undeclared(undeclared));
     }
-    Ok(Route::new()
+    let routes = Route::new()
         .nest("/docs", service.swagger_ui())
         .at("/openapi.json", service.spec_endpoint())
-        .nest("/", service))
+        .nest("/", service);
+    Ok(Contract::of(&document, &[]).around(routes))
 }

@@ -141,6 +141,53 @@ async fn nonsense_is_refused_by_name() {
     app.get(&format!("/api/items?brand={}", "x".repeat(10_000))).await.problem(400);
 }
 
+/// `?onsale=true` showed everything.
+#[tokio::test]
+async fn every_operation_refuses_a_parameter_that_it_does_not_know() {
+    let app = shop().await;
+    let bearer = app.bearer(somebody());
+    let document = app.get("/openapi.json").await.json();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let operation = &methods["get"];
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let known: Vec<_> = parameters
+            .filter(|parameter| parameter["in"] == "query")
+            .map(|parameter| parameter["name"].as_str().unwrap())
+            .collect();
+        let path = path.replace("{kind}", "one-off");
+        let path = ["{item_id}", "{order_id}"]
+            .iter()
+            .fold(path, |path, name| path.replace(name, "018f0000-0000-7000-8000-000000000000"));
+        for query in ["nonsense=1", "size=1&nonsense=1", "nonsense", "NONSENSE=%00&=1"] {
+            let address = format!("{path}?{query}");
+            let answer = app.get_with(&address, &[("authorization", &bearer)]).await;
+            let problem = answer.problem(400);
+            assert_eq!(problem["code"], "request.unknown_parameter", "{address}");
+            for error in problem["errors"].as_array().unwrap() {
+                assert_eq!(error["code"], "parameter.unknown", "{address}");
+                let name = error["pointer"].as_str().unwrap();
+                assert!(query.contains(name) && !known.contains(&name), "{address}: {name}");
+                let detail = error["detail"].as_str().unwrap();
+                assert!(known.iter().all(|name| detail.contains(name)), "{address}: {detail}");
+            }
+        }
+        if operation["security"].is_array() {
+            app.get(&format!("{path}?nonsense=1")).await.problem(401);
+        }
+        asked += 1;
+    }
+    assert_eq!(asked, 8);
+    // Names are compared as they are, and what is known and what is no operation stays as it was.
+    let problem = app.get("/api/items?onsale=true&Page=1").await.problem(400);
+    assert_eq!(problem["errors"][0]["pointer"], "Page");
+    assert_eq!(problem["errors"][1]["pointer"], "onsale");
+    app.get("/api/items?onSale=true&&page=1&").await.json();
+    app.get("/api/nowhere?nonsense=1").await.problem(404);
+    assert!(app.get("/openapi.json?nonsense=1").await.status.is_success());
+    assert_eq!(app.head("/api/items?nonsense=1").await.status.as_u16(), 400);
+}
+
 #[tokio::test]
 async fn no_input_is_a_fault_of_ours() {
     let app = shop().await;
