@@ -21,7 +21,7 @@ use std::sync::Arc;
 use poem_openapi::{OpenApiService, Tags};
 
 pub(crate) use self::models::{CartName, period, quantity};
-pub(crate) use self::policy::undeclared;
+pub(crate) use self::policy::{RETURNS, undeclared};
 pub(crate) use self::returns::ignore_head;
 use crate::shop::Shop;
 

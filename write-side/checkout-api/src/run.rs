@@ -18,8 +18,8 @@ use service_kit::config::ConfigError;
 use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::digest::Pepper;
 use service_kit::http::{
-    AddressLimit, Health, Limit, Listener, ServeError, open_to, ops_routes, serve, serve_with,
-    standard,
+    AddressLimit, Contract, ContractEndpoint, Health, Limit, Listener, ServeError, open_to,
+    ops_routes, serve, serve_with, standard,
 };
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::return_url::ReturnUrls;
@@ -341,16 +341,19 @@ fn open_store(config: &CheckoutConfig) -> Result<Arc<PgEventStore>, StoreError> 
 }
 
 /// The documented operations and their documentation.
-fn routes<T: OpenApi + 'static>(service: OpenApiService<T, ()>) -> Result<Route, RunError> {
+fn routes<T: OpenApi + 'static>(
+    service: OpenApiService<T, ()>,
+) -> Result<ContractEndpoint<Route>, RunError> {
     let document = serde_json::from_str(&service.spec()).unwrap_or_default();
     let undeclared = api::undeclared(&document);
     if !undeclared.is_empty() {
         return Err(RunError::Undeclared(undeclared));
     }
-    Ok(Route::new()
+    let routes = Route::new()
         .nest("/docs", service.swagger_ui())
         .at("/openapi.json", service.spec_endpoint())
-        .nest("/", service))
+        .nest("/", service);
+    Ok(Contract::of(&document, &api::RETURNS).around(routes))
 }
 
 /// An origin as a browser sends it.

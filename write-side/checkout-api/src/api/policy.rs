@@ -6,6 +6,10 @@ use serde_json::Value;
 pub(super) const PUBLIC: [&str; 5] =
     ["signUp", "logIn", "returnApproved", "returnCancelled", "returnFailed"];
 
+/// The operations that browsers come back to from the gateway: it may add parameters to the address
+/// that we do not know, and a payment must not be lost over one.
+pub(crate) const RETURNS: [&str; 3] = ["returnApproved", "returnCancelled", "returnFailed"];
+
 /// The operations of an OpenAPI document that have no declared policy, by id.
 pub(crate) fn undeclared(document: &Value) -> Vec<String> {
     let paths = document.get("paths").and_then(Value::as_object);
