@@ -28,6 +28,6 @@ pub use edge::{
 };
 pub use errors::problem_from;
 pub use limit::{AddressLimit, Allowance, Limit};
-pub use ops::{Health, ops_routes};
+pub use ops::{Health, Version, ops_routes};
 pub use serve::{DRAIN_WAIT_MAX, Listener, ServeError, serve, serve_with};
 pub use standard::{REQUEST_SECONDS, REQUESTS_TOTAL, StandardEndpoint, describe, standard};

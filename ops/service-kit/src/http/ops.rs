@@ -170,9 +170,61 @@ async fn has_log(pool: &Pool) -> Option<bool> {
     client.query_one(look, &[]).await.ok()?.try_get(0).ok()
 }
 
+type Fact = Arc<dyn Fn() -> BoxFuture<'static, &'static str> + Send + Sync>;
+
+/// What `/version` answers: the version, the commit, and what else an operator has to know of a build
+/// that runs here.
+#[derive(Clone)]
+pub struct Version {
+    version: &'static str,
+    facts: Vec<(&'static str, Fact)>,
+}
+
+/// The value of a fact that cannot be found out in time.
+const FACT_UNKNOWN: &str = "unknown";
+
+impl Version {
+    /// Adds the field `name`, whose value `ask` finds out at each request; `unknown` when it takes
+    /// longer than a probe may.
+    #[must_use]
+    pub fn with<F, Fut>(mut self, name: &'static str, ask: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = &'static str> + Send + 'static,
+    {
+        self.facts.push((name, Arc::new(move || Box::pin(ask()))));
+        self
+    }
+
+    async fn answer(&self) -> Response {
+        let mut body = Map::new();
+        body.insert("version".to_owned(), self.version.into());
+        body.insert("commit".to_owned(), build::COMMIT.into());
+        for (name, ask) in &self.facts {
+            let value = timeout(PROBE_WAIT_MAX, ask()).await.unwrap_or(FACT_UNKNOWN);
+            body.insert((*name).to_owned(), value.into());
+        }
+        let body = serde_json::Value::Object(body).to_string();
+        answer("version", StatusCode::OK, "application/json", body)
+    }
+}
+
+impl From<&'static str> for Version {
+    fn from(version: &'static str) -> Self {
+        Self { version, facts: Vec::new() }
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.version)
+    }
+}
+
 /// `GET /health/live`, `/health/ready`, `/metrics` and `/version`, for a port that only operators
 /// reach.
-pub fn ops_routes(health: Health, metrics: PrometheusHandle, version: &'static str) -> Route {
+pub fn ops_routes(health: Health, metrics: PrometheusHandle, version: impl Into<Version>) -> Route {
+    let version = version.into();
     let live = |_request: Request| async {
         answer("healthLive", StatusCode::OK, "application/json", r#"{"status":"alive"}"#.into())
     };
@@ -185,9 +237,9 @@ pub fn ops_routes(health: Health, metrics: PrometheusHandle, version: &'static s
         let text = metrics.render();
         async move { answer("metrics", StatusCode::OK, "text/plain; version=0.0.4", text) }
     };
-    let version = move |_request: Request| async move {
-        let body = json!({ "version": version, "commit": build::COMMIT }).to_string();
-        answer("version", StatusCode::OK, "application/json", body)
+    let version = move |_request: Request| {
+        let version = version.clone();
+        async move { version.answer().await }
     };
     Route::new()
         .at("/health/live", get(live))
