@@ -18,8 +18,8 @@ use service_kit::config::ConfigError;
 use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::digest::Pepper;
 use service_kit::http::{
-    AddressLimit, Contract, ContractEndpoint, Health, Limit, Listener, ServeError, open_to,
-    ops_routes, serve, serve_with, standard,
+    AddressLimit, Contract, ContractEndpoint, Health, Limit, Listener, ServeError, Version,
+    open_to, ops_routes, serve, serve_with, standard,
 };
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::return_url::ReturnUrls;
@@ -198,6 +198,7 @@ pub async fn assemble(
     let accounts = open_accounts(config, &pool, &clock).await?;
     let operator = Operator::new(pool.clone());
     let breaker = GatewayBreaker::new(pool.clone());
+    let workers = breaker.clone();
     let shop = Arc::new(open_shop(config, accounts, outcomes.clone(), (operator, breaker))?);
     let public = routes(api::public(&shop))?
         .data(verifier(config, Audience::Shop)?)
@@ -213,7 +214,11 @@ pub async fn assemble(
     if let Some(url) = &config.redis_url {
         health = health.uses_redis(pools::redis(url)?);
     }
-    let ops = ops_routes(health, recorded, env!("CARGO_PKG_VERSION"));
+    let version = Version::from(env!("CARGO_PKG_VERSION")).with("payment_mode", move || {
+        let workers = workers.clone();
+        async move { workers.payment_mode().await }
+    });
+    let ops = ops_routes(health, recorded, version);
     let background = async move {
         outcomes.follow(FeedReader::new(pool), background_end).await;
         watcher.stopped().await;

@@ -16,7 +16,7 @@ use service_kit::clock::SharedClock;
 use service_kit::config::{ConfigError, Secret};
 use service_kit::database_role::{RoleError, refuse_owner};
 use service_kit::digest::Pepper;
-use service_kit::http::{Health, ServeError, ops_routes, serve};
+use service_kit::http::{Health, ServeError, Version, ops_routes, serve};
 use service_kit::pools::{PoolError, PoolSettings};
 use service_kit::return_url::ReturnUrls;
 use service_kit::shutdown::{self, Shutdown, ShutdownTrigger};
@@ -135,7 +135,7 @@ pub async fn run_on(
     let settings =
         PoolSettings { size_max: config.database_connections_max, ..PoolSettings::named(SERVICE) };
     let pool = pools::postgres_tuned(&config.database_url, &settings, QUEUE_PLANS)?;
-    let routes = ops_routes(health(&pool, &shutdown), recorder, env!("CARGO_PKG_VERSION"));
+    let routes = ops_routes(health(&pool, &shutdown), recorder, version(&config));
     let parts = Parts::new(&config, pool, clock, wake_up.clone())?;
 
     // Should one part end by itself, the others end with it rather than go on without it.
@@ -164,7 +164,7 @@ pub async fn run_on(
     let differences = reactor.run(PaymentDifferences, shutdown.clone());
     let jobs = parts.jobs(shutdown.clone());
     let reconciler = parts.reconciler(shutdown.clone());
-    let announcing = parts.announcer().run(shutdown.clone());
+    let announcing = parts.announcer(config.takes_test_payments()).run(shutdown.clone());
     // So that a projector that is dead or stuck is reported by a process that is not.
     let (pool, clock) = (parts.pool.clone(), Arc::clone(&parts.clock));
     let lags = event_feed::report_read_model_lags(pool, clock, shutdown.clone());
@@ -396,12 +396,13 @@ impl Parts {
         }
     }
 
-    fn announcer(&self) -> Announcer {
+    fn announcer(&self, is_test: bool) -> Announcer {
         Announcer {
             gateway: Arc::clone(&self.gateway),
             pool: self.pool.clone(),
             worker: self.owner.clone(),
             clock: Arc::clone(&self.clock),
+            is_test,
         }
     }
 
@@ -419,6 +420,12 @@ impl Parts {
         let (rows, clock) = (self.rows.clone(), Arc::clone(&self.clock));
         Relay::new(carrier, rows, config.relay, clock, self.wake_up.clone())
     }
+}
+
+/// What this worker is, and whether it moves money.
+fn version(config: &WorkerConfig) -> Version {
+    let mode = if config.takes_test_payments() { "test" } else { "live" };
+    Version::from(env!("CARGO_PKG_VERSION")).with("payment_mode", move || async move { mode })
 }
 
 /// What the calls of the gateway are held to, as it came out of the environment and the defaults.

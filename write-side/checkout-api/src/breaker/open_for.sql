@@ -3,4 +3,4 @@
 select case when bool_and(coalesce(now() < b.open_until, false))
             then (extract(epoch from min(b.open_until) - now()) * 1000)::bigint end
 from   gateway_breaker b
-where  b.class = 'checkout' and now() - interval '10 seconds' < b.told_at
+where  b.class in ('checkout', 'checkout_test') and now() - interval '10 seconds' < b.told_at

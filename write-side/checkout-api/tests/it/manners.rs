@@ -272,3 +272,25 @@ async fn operators_see_health_numbers_and_version_on_their_own_port() {
         app.call("GET", path).send().await.refused(404, "route.not_found");
     }
 }
+
+/// An order that is paid with a test code is paid with nothing.
+#[tokio::test]
+async fn the_version_shows_whether_a_worker_moves_money() {
+    let app = TestApp::start().await;
+    let client = app.database.client().await;
+    for (mode, told) in [
+        // No worker has said anything yet.
+        ("unknown", "select 1"),
+        ("live", "insert into gateway_breaker values ('first', 'checkout', null, now())"),
+        ("test", "insert into gateway_breaker values ('second', 'checkout_test', null, now())"),
+        // The worker in test mode has ended without a word.
+        (
+            "live",
+            "update gateway_breaker set told_at = now() - interval '1 minute' where worker = 'second'",
+        ),
+    ] {
+        client.batch_execute(told).await.unwrap();
+        let version = crate::support::call(&app.ops, "GET", "/version").send().await.with(200);
+        assert_eq!(version.body["payment_mode"], mode, "{told}");
+    }
+}

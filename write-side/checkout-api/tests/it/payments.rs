@@ -91,17 +91,17 @@ async fn an_open_breaker_is_503_at_once_and_leaves_no_attempt() {
     let (app, kim) = shopper().await;
     let (waiting, id) = (app.placed(&kim, 1_000).await, app.placed(&kim, 1_000).await);
     let page = app.pay_page(&kim, waiting, "open").await.with(200);
-    let tell = |worker: &str, open_for: &str, ago: &str| {
+    let tell = |(worker, class): (&str, &str), open_for: &str, ago: &str| {
         let statement = format!(
             "insert into gateway_breaker (worker, class, open_until, told_at)
-             values ('{worker}', 'checkout', now() + {open_for}, now() - {ago})"
+             values ('{worker}', '{class}', now() + {open_for}, now() - {ago})"
         );
         let client = app.database.client();
         async move { client.await.batch_execute(&statement).await.unwrap() }
     };
-    tell("first", "interval '7 s'", "interval '0'").await;
+    tell(("first", "checkout_test"), "interval '7 s'", "interval '0'").await;
     // Gone for long: what it said last counts for nothing.
-    tell("dead", "null::interval", "interval '1 minute'").await;
+    tell(("dead", "checkout"), "null::interval", "interval '1 minute'").await;
 
     let refused = app.pay(&kim, id, "pay").await.refused(503, "payment.gateway_unreachable");
     let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
@@ -110,7 +110,7 @@ async fn an_open_breaker_is_503_at_once_and_leaves_no_attempt() {
     assert_eq!(app.pay(&kim, waiting, "other-tab").await.with(200).body, page.body);
 
     // Another worker would ask the gateway: the attempt is made.
-    tell("second", "null::interval", "interval '0'").await;
+    tell(("second", "checkout"), "null::interval", "interval '0'").await;
     assert_eq!(app.pay_page(&kim, id, "pay").await.with(200).body["attempt"], 1);
 }
 

@@ -4,6 +4,8 @@
 use service_kit::config::{ConfigError, Settings};
 use url::Url;
 
+use super::WorkerConfig;
+
 /// Test merchant codes of KakaoPay; need no contract. With them nothing is paid, so they are a default
 /// only where the gateway is a simulator on this machine.
 const CID_ONE_TIME_TEST: &str = "TC0ONETIME";
@@ -47,6 +49,15 @@ impl MerchantCodes {
         let recurring = code("KAKAOPAY_CID_RECURRING", CID_RECURRING_TEST);
         ConfigError::refuse(faults)?;
         Ok(Self { one_time, recurring, is_test_mode })
+    }
+}
+
+impl WorkerConfig {
+    /// Whether payments move no money: under a test code, which a simulator has by default, or in test
+    /// mode.
+    pub(crate) fn takes_test_payments(&self) -> bool {
+        let codes = [&self.kakaopay_cid_one_time, &self.kakaopay_cid_recurring];
+        self.is_test_mode || codes.iter().any(|code| code.starts_with(CID_TEST_PREFIX))
     }
 }
 

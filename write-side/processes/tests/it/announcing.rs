@@ -20,6 +20,9 @@ async fn an_open_breaker_is_announced_and_a_worker_that_ends_takes_its_word_back
     let world = World::new().await;
     let worker = world.worker();
     eventually(PATIENCE, || async { (told(&world).await == (0, 1)).then_some(()) }).await;
+    // The codes of these tests move no money, and that is announced as well.
+    let test = "select count(*) from gateway_breaker where class = 'checkout_test'";
+    assert_eq!(world.number(test).await, 1);
 
     let broken = Fault::Fail { status: 500 };
     world.sim.set_faults(FaultScript::of(Operation::Ready, When::Always, broken));

@@ -1,5 +1,6 @@
 //! What the worker shows of itself: metrics, log lines, exit codes.
 
+use serde_json::Value;
 use testkit::{Binary, Login, TestDatabase, body_at, keys, promtool};
 
 const PROCESS: &str = env!("CARGO_BIN_EXE_worker");
@@ -29,6 +30,28 @@ async fn every_metric_has_a_help_and_a_good_name() {
     assert!(metrics.contains("pillivery_build_info{"), "{metrics}");
     assert!(metrics.contains("postgres_pool_waiting{"), "{metrics}");
     assert_eq!(promtool(&metrics).await, "", "{metrics}");
+}
+
+/// Whether orders are paid with money is what an operator has to see at a glance.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_shows_whether_payments_move_money() {
+    const CODES: [(&str, &str); 2] =
+        [("KAKAOPAY_CID_ONE_TIME", "CA00000001"), ("KAKAOPAY_CID_RECURRING", "CA00000002")];
+    let database = TestDatabase::fresh().await;
+    let url = database.url_as(Login::Worker);
+    let test_mode: &[_] = &[("KAKAOPAY_TEST_MODE", "1")];
+    // Without codes a gateway on this machine is asked with the test codes.
+    for (set, gauge, mode) in [(test_mode, 1, "test"), (&[], 0, "test"), (&CODES, 0, "live")] {
+        let process = Binary::start(PROCESS, ARGUMENTS, &[&settings(&url), set].concat());
+        let ops = process.address_of(OPS).await;
+        let metrics = body_at(ops, "/metrics").await;
+        assert!(metrics.contains(&format!("\ngateway_test_mode {gauge}\n")), "{set:?}: {metrics}");
+        let version: Value = serde_json::from_str(&body_at(ops, "/version").await).unwrap();
+        assert_eq!(version["payment_mode"], mode, "{set:?}");
+        assert_eq!(version["commit"], service_kit::build::COMMIT);
+        let has_warned = process.lines().iter().any(|line| line.contains("KAKAOPAY_TEST_MODE:"));
+        assert_eq!(has_warned, gauge == 1, "{set:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
