@@ -13,6 +13,7 @@ use service_kit::http::{serve, standard};
 use service_kit::problem::Problem;
 use service_kit::security::{self, Who};
 use service_kit::shutdown;
+use service_kit::telemetry;
 use service_kit::tokens::{
     Audience, AuthenticatedCaller, Role, TokenSigner, TokenVerifier, public_key_of,
 };
@@ -147,25 +148,62 @@ async fn what_an_administrator_calls_and_what_a_role_forbids_is_in_the_security_
     assert_eq!(lines.of("administrator: done").len(), 1);
 }
 
+/// The answers to so many requests with `X-Forwarded-For`, from this machine to an app that trusts
+/// `proxies`.
+async fn forwarded(proxies: &str, requests: usize) -> Vec<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = standard("kit-test", Route::new().at("/forged", get(forged)))
+        .trusting(proxies.parse().unwrap());
+    let (end, shutdown) = shutdown::pair();
+    let serving = tokio::spawn(serve("kit-test", listener, app, shutdown));
+    let mut answers = Vec::new();
+    for _ in 0..requests {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = "GET /forged HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                       x-forwarded-for: 2001:db8::7\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answers.push(answer);
+    }
+    end.trigger();
+    serving.await.unwrap().unwrap();
+    answers
+}
+
 /// Behind a proxy as well, and although no handler asks for the client's address.
 #[tokio::test]
 async fn the_security_log_has_the_block_of_the_clients_address() {
     let (lines, _guard) = LogLines::capture();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let app = standard("kit-test", Route::new().at("/forged", get(forged)))
-        .trusting("127.0.0.1".parse().unwrap());
-    let (end, shutdown) = shutdown::pair();
-    let serving = tokio::spawn(serve("kit-test", listener, app, shutdown));
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = "GET /forged HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
-                   x-forwarded-for: 2001:db8::7\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let answers = forwarded("127.0.0.1", 1).await;
+    let answer = &answers[0];
     let line = &lines.of("payment_return: forged")[0];
     assert_eq!(line["client.block"], "2001:db8::/64");
     assert!(answer.contains(line["spans"][0]["request_id"].as_str().unwrap()), "{answer}");
-    end.trigger();
-    serving.await.unwrap().unwrap();
+}
+
+/// A proxy that is missing from `TRUSTED_PROXIES` shows itself in the log once and in the metrics at
+/// each request: behind it all shoppers are one address.
+#[tokio::test]
+async fn an_address_from_an_untrusted_peer_is_counted_and_not_believed() {
+    let (lines, _guard) = LogLines::capture();
+    let recorded = telemetry::metrics();
+    // No other test of this process sends the header from an untrusted peer.
+    let counted = || {
+        let text = recorded.render();
+        let line = text.lines().find_map(|it| it.strip_prefix("http_untrusted_forwards_total "));
+        line.map_or(0, |number| number.parse::<u64>().unwrap())
+    };
+    forwarded("127.0.0.1", 2).await;
+    assert_eq!(counted(), 0);
+    forwarded("10.0.0.0/8", 3).await;
+    assert_eq!(counted(), 3);
+    let blocks: Vec<_> =
+        lines.of("payment_return: forged").iter().map(|it| it["client.block"].clone()).collect();
+    assert_eq!(blocks, ["2001:db8::/64", "2001:db8::/64", "127.0.0.1", "127.0.0.1", "127.0.0.1"]);
+    let warned =
+        "X-Forwarded-For arrives from a peer that is not in TRUSTED_PROXIES and is not believed";
+    assert_eq!(lines.of(warned).len(), 1);
+    assert_eq!(lines.of(warned)[0]["peer"], "127.0.0.1");
 }

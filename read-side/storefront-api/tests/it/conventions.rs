@@ -343,6 +343,8 @@ async fn operators_see_health_metrics_and_version() {
         let response = app.ops.get(path).send().await;
         response.assert_status_is_ok();
     }
+    let version = app.ops.get("/version").send().await.0.into_body().into_string().await.unwrap();
+    assert!(version.contains(service_kit::build::COMMIT), "{version}");
     let numbers = app.ops.get("/metrics").send().await.0.into_body().into_string().await.unwrap();
     assert!(numbers.contains("http_requests_total"), "{numbers}");
     assert!(numbers.contains("storefront_bodies_built_total"), "{numbers}");

@@ -265,6 +265,7 @@ async fn operators_see_health_numbers_and_version_on_their_own_port() {
     assert_eq!(ready.body["dependencies"]["postgres"]["status"], "up");
     assert_eq!(ready.body["dependencies"]["redis"], json!({ "status": "down", "required": false }));
     assert!(ops("/version").await.with(200).body["version"].is_string());
+    assert_eq!(ops("/version").await.body["commit"], service_kit::build::COMMIT);
     app.person("kim").await;
     let numbers = ops("/metrics").await.with(200).body.to_string();
     assert!(numbers.contains("checkout_api_sign_ups_total"), "{numbers}");

@@ -1,6 +1,9 @@
 //! Who tried what: the lines that an attack leaves.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use service_kit::http::Allowance;
 use testkit::LogLines;
 
 use crate::support::{ADMIN_EMAIL, PASSWORD, TestApp};
@@ -44,6 +47,36 @@ async fn logins_and_sign_ups_are_logged_without_an_e_mail_address() {
     app.admin_call("GET", "/admin/outbox").by(&kim).send().await.with(401);
     assert_eq!(only(&lines, "token: wrong_audience")["user.id"], kim.user_id.to_string());
     assert!(!lines.text().contains("@example.com"), "{}", lines.text());
+}
+
+/// The digest is that of the address, whether it has an account or not.
+#[tokio::test]
+async fn a_throttled_login_is_logged() {
+    let (lines, _guard) = LogLines::capture();
+    let app = TestApp::configured(|config| {
+        config.limits.login_per_account = Allowance::per(Duration::from_hours(2), 1);
+    })
+    .await;
+    for email in ["nobody@example.com", "nobody@example.com", "somebody@example.com"] {
+        log_in(&app, email, "wrong-password-1!").await;
+    }
+    let throttled = only(&lines, "login: throttled");
+    let wrong = lines.of("login: wrong");
+    assert_eq!(throttled["account.digest"], wrong[0]["account.digest"]);
+    assert_ne!(throttled["account.digest"], wrong[1]["account.digest"]);
+    assert!(throttled["user.id"].is_null(), "{throttled}");
+}
+
+#[tokio::test]
+async fn a_login_to_a_locked_account_is_logged() {
+    let (lines, _guard) = LogLines::capture();
+    let app = TestApp::start().await;
+    let kim = app.person("kim").await;
+    let lock = "update credentials set locked_until = now() + interval '1 hour'";
+    app.database.client().await.batch_execute(lock).await.unwrap();
+    log_in(&app, "kim@example.com", PASSWORD).await;
+    assert_eq!(only(&lines, "login: locked")["user.id"], kim.user_id.to_string());
+    assert!(lines.of("login: wrong").is_empty(), "{}", lines.text());
 }
 
 #[tokio::test]
