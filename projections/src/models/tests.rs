@@ -7,6 +7,7 @@ mod loading;
 mod log;
 mod order_history;
 mod payment_ledger;
+mod shapes;
 
 use contracts::Category;
 use contracts::events::ItemEvent;
