@@ -2,6 +2,9 @@
 
 use std::net::TcpListener;
 use std::process::Output;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::binary::{Binary, body_at, promtool};
 use crate::database::TestDatabase;
@@ -9,6 +12,9 @@ use crate::roles::Login;
 
 /// Refuses every connection.
 const NO_DATABASE: &str = "postgres://nobody@127.0.0.1:1/nothing";
+/// Longest until a service has ended that has nothing to finish. It may be in the second of two attempts to
+/// connect, of two seconds each, on a busy machine.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A service as its tests start it.
 #[derive(Debug, Clone)]
@@ -84,6 +90,44 @@ impl ServiceBinary {
         let output = self.output(NO_DATABASE, &[("LOG_FILTER", "infos")]).await;
         let log = all(&output);
         assert!(!output.status.success() && log.contains("LOG_FILTER: expected"), "{log}");
+    }
+
+    /// It ends with 3 when its login could change the log.
+    pub async fn refuses_a_login_that_owns_the_log(&self) {
+        let database = TestDatabase::fresh().await;
+        let output = self.output(&database.url_as(Login::Migrator), &[]).await;
+        let log = all(&output);
+        assert_eq!(output.status.code(), Some(3), "{log}");
+        assert!(log.contains("a superuser or an owner of the log"), "{log}");
+    }
+
+    /// It is not ready on a database without migrations, and says that the schema is what it lacks.
+    pub async fn names_a_missing_schema(&self) {
+        let database = TestDatabase::empty().await;
+        let process = self.start(&database.url_as(self.login));
+        let ops = process.address_of(self.ops).await;
+        let body = body_at(ops, "/health/ready").await;
+        let ready: Value = serde_json::from_str(&body).unwrap_or_default();
+        assert_eq!(ready["status"], "unready", "{body}");
+        assert_eq!(ready["dependencies"]["postgres"]["status"], "up", "{body}");
+        assert_eq!(ready["dependencies"]["schema"]["status"], "down", "{body}");
+    }
+
+    /// SIGINT and SIGTERM end it with 0 while it waits for a database that takes connections and never
+    /// answers.
+    pub async fn stops_while_it_waits_for_a_database(&self) {
+        // Connections wait in the backlog.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("{error}"));
+        let address = silent.local_addr().unwrap_or_else(|error| panic!("{error}"));
+        for signal in ["INT", "TERM"] {
+            let process = self.start(&format!("postgres://nobody@{address}/nothing"));
+            process.address_of(self.ops).await;
+            let begun = Instant::now();
+            let (code, lines) = process.stop_with(signal).await;
+            assert_eq!(code, Some(0), "{signal}: {lines:?}");
+            let took = begun.elapsed();
+            assert!(took < STOP_WAIT_MAX, "{signal}: {took:?}: {lines:?}");
+        }
     }
 
     async fn output(&self, url: &str, others: &[(&str, &str)]) -> Output {

@@ -33,6 +33,22 @@ async fn a_mistyped_filter_is_named() {
     service().names_a_mistyped_filter().await;
 }
 
+/// Seen to fail without `refuse_owner` in `run`: the process went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_owns_the_log_is_refused() {
+    service().refuses_a_login_that_owns_the_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_migrations_makes_it_unready_and_is_named() {
+    service().names_a_missing_schema().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_while_it_waits_for_a_database() {
+    service().stops_while_it_waits_for_a_database().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_database_url_is_named_and_standard_output_is_kept_for_the_answer() {
     let projector = service();

@@ -49,3 +49,19 @@ async fn a_process_whose_ops_port_is_taken_does_not_run_and_says_why() {
 async fn a_mistyped_filter_is_named() {
     service().names_a_mistyped_filter().await;
 }
+
+/// Seen to fail without `refuse_owner` in `run`: the process went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_owns_the_log_is_refused() {
+    service().refuses_a_login_that_owns_the_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_migrations_makes_it_unready_and_is_named() {
+    service().names_a_missing_schema().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_while_it_waits_for_a_database() {
+    service().stops_while_it_waits_for_a_database().await;
+}
