@@ -15,7 +15,7 @@ use service_kit::shutdown::Shutdown;
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
 use crate::parked::Retried;
-use crate::rebuild::{Progress, RebuildOptions};
+use crate::rebuild::{NewlyParked, Progress, RebuildOptions};
 use crate::status::VersionStatus;
 use crate::switching::Switched;
 use crate::{RunError, parked, rebuild, status, switching, verify};
@@ -32,8 +32,11 @@ pub struct Cli {
 enum Command {
     /// Follows the log until it is told to end.
     Run,
-    /// Builds a projection again from the log beside the served version, and switches to it; exits with 1
-    /// when a check finds differences. The new version then can't be served.
+    /// Builds a projection again from the log beside the served version, and switches to it.
+    ///
+    /// The rows that were copied in are counted and a sample of them is read back; only --verify compares
+    /// every row. Exits with 1 when a check finds a difference, or when the new version parks events that
+    /// the served one does not. The new version then can't be served.
     Rebuild {
         /// The projection, for example `order_history`.
         name: String,
@@ -46,6 +49,9 @@ enum Command {
         /// Compares the whole new version with a second replay before it is served.
         #[arg(long)]
         verify: bool,
+        /// Serves the new version even if it parks events that the served one does not.
+        #[arg(long)]
+        allow_parked: bool,
         /// Cores that decode events; all when unset.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
         jobs: Option<u16>,
@@ -156,24 +162,19 @@ impl Cli {
     ) -> Result<ExitCode, CliError> {
         match self.command {
             Command::Run => crate::run(config, shutdown).await?,
-            Command::Rebuild { name, dry_run, no_switch, verify, jobs } => {
+            Command::Rebuild { name, dry_run, no_switch, verify, allow_parked, jobs } => {
+                let newly_parked =
+                    if allow_parked { NewlyParked::Allowed } else { NewlyParked::Refused };
                 let mut options = RebuildOptions {
                     dry_run,
                     no_switch,
                     full_verify: verify,
+                    newly_parked,
                     on_progress: progress_bar(),
                     ..RebuildOptions::default()
                 };
                 options.jobs = jobs.map_or(options.jobs, usize::from);
-                match rebuild::rebuild_with(&config, &name, options, &shutdown).await {
-                    Ok(report) => writeln!(out, "{name}: {report}")?,
-                    // A difference is an answer, as it is for `verify`.
-                    Err(error @ ProjectionError::Unfaithful { .. }) => {
-                        writeln!(out, "{name}: {error}")?;
-                        return Ok(ExitCode::FAILURE);
-                    }
-                    Err(error) => return Err(error.into()),
-                }
+                return rebuild_and_answer(&config, &name, options, &shutdown, out).await;
             }
             Command::Status { json } => print_status(&status::status(&config).await?, json, out)?,
             Command::Verify { name, strict } => {
@@ -254,6 +255,25 @@ impl ParkedCommand {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+async fn rebuild_and_answer(
+    config: &ProjectorConfig,
+    name: &str,
+    options: RebuildOptions,
+    shutdown: &Shutdown,
+    out: &mut (impl Write + Send),
+) -> Result<ExitCode, CliError> {
+    match rebuild::rebuild_with(config, name, options, shutdown).await {
+        Ok(report) => writeln!(out, "{name}: {report}")?,
+        // What a check found is an answer, as it is for `verify`.
+        Err(error @ (ProjectionError::Unfaithful { .. } | ProjectionError::NewlyParked { .. })) => {
+            writeln!(out, "{name}: {error}")?;
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_status(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
+use crate::parked::NewlyParkedEvents;
 use crate::projection::Refusal;
 
 /// Why the projector could not do what it was asked.
@@ -64,6 +65,21 @@ pub enum ProjectionError {
         table: String,
         /// What was found.
         found: String,
+    },
+    /// A rebuilt version sets events aside which the served one does not; readers would lose them.
+    #[error(
+        "version {version} of {name} parks {} events and the served one {}; the served one does not park \
+         {} of those {}, the first at position {}. It is not served: `parked list {name}` gives the \
+         reasons, `rebuild {name} --allow-parked` serves it nevertheless",
+        .found.parked, .found.served, .found.newly, .found.parked, .found.first
+    )]
+    NewlyParked {
+        /// The projection.
+        name: String,
+        /// The version that was built.
+        version: i32,
+        /// How many events.
+        found: NewlyParkedEvents,
     },
     /// Events are parked, so a replay can't be compared and a version not be finished.
     #[error("{count} events can't be folded; first: {first}")]

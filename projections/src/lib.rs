@@ -37,9 +37,14 @@ pub use batch::PARKED_STREAMS_MAX;
 pub use config::{ProjectorConfig, VARIABLES};
 pub use error::ProjectionError;
 pub use hints::Positions;
-pub use parked::{LISTED_MAX, ParkedEvent, Retried, give_up, given_up, parked, retry};
+pub use parked::{
+    LISTED_MAX, NewlyParkedEvents, ParkedEvent, Retried, give_up, given_up, parked, retry,
+};
 pub use projection::Projection;
-pub use rebuild::{DOCUMENTS_MAX, Progress, RebuildOptions, RebuildReport, rebuild, rebuild_with};
+pub use rebuild::{
+    Checked, DOCUMENTS_MAX, NewlyParked, Progress, RebuildOptions, RebuildReport, rebuild,
+    rebuild_with,
+};
 pub use run::{RunError, run, run_with};
 pub use status::{VersionStatus, status};
 pub use switching::{Switched, retire, rollback, switch};

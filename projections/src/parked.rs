@@ -189,6 +189,33 @@ pub(crate) async fn keep_given_up(
     Ok(())
 }
 
+/// Events that a version sets aside and the served one does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewlyParkedEvents {
+    /// Events that the version sets aside.
+    pub parked: i64,
+    /// Events that the served version sets aside.
+    pub served: i64,
+    /// Those of the version that the served one does not set aside: more than 0.
+    pub newly: i64,
+    /// Place of the first of them in the log.
+    pub first: i64,
+}
+
+/// What `version` of `name` sets aside and the served version does not; `None` when that is nothing.
+pub(crate) async fn newly_parked(
+    pool: &Pool,
+    name: &str,
+    version: i32,
+) -> Result<Option<NewlyParkedEvents>, ProjectionError> {
+    let client = pool.get().await?;
+    let row = client.query_one(include_str!("sql/newly_parked.sql"), &[&name, &version]).await?;
+    let first: Option<i64> = row.try_get(3)?;
+    let Some(first) = first else { return Ok(None) };
+    let (parked, served, newly) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok(Some(NewlyParkedEvents { parked, served, newly, first }))
+}
+
 async fn streams(
     pool: &Pool,
     name: &str,

@@ -2,10 +2,12 @@
 //!
 //! New tables, everything up to where the log is settled, indexes, a check, the rest of the log, and
 //! one short transaction that replaces the views. Readers see no gap and no half-built table. A
-//! rebuild that ends before leaves a version that is `building`, `checking` or `refused`: it can't be
-//! served, and the next rebuild removes it.
+//! rebuild that ends before, or whose version sets events aside which the served one does not, leaves a
+//! version that is `building`, `checking` or `refused`: it can't be served, and the next rebuild
+//! removes it.
 
 mod fill;
+mod report;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use service_kit::shutdown::{Shutdown, pair};
 use tokio::time::timeout;
 
 use self::fill::Filled;
+pub use self::report::{Checked, RebuildReport};
 use crate::batch::Target;
 use crate::config::ProjectorConfig;
 use crate::error::ProjectionError;
@@ -50,6 +53,15 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// What becomes of a new version that sets events aside which the served one does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewlyParked {
+    /// It is refused: readers would lose what those events did.
+    Refused,
+    /// It is offered and served like any other.
+    Allowed,
+}
+
 /// How a rebuild is done.
 #[derive(Clone)]
 pub struct RebuildOptions {
@@ -59,6 +71,8 @@ pub struct RebuildOptions {
     pub no_switch: bool,
     /// Compares the whole new version with a second replay before it is served.
     pub full_verify: bool,
+    /// What becomes of a new version that sets events aside which the served one does not.
+    pub newly_parked: NewlyParked,
     /// Cores that decode events.
     pub jobs: usize,
     /// Documents kept in memory; see [`DOCUMENTS_MAX`].
@@ -73,6 +87,7 @@ impl Default for RebuildOptions {
             dry_run: false,
             no_switch: false,
             full_verify: false,
+            newly_parked: NewlyParked::Refused,
             jobs: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             documents_max: DOCUMENTS_MAX,
             on_progress: Arc::new(|_| {}),
@@ -87,47 +102,6 @@ impl fmt::Debug for RebuildOptions {
             .field("no_switch", &self.no_switch)
             .field("jobs", &self.jobs)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a rebuild came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RebuildReport {
-    /// The projection.
-    pub name: String,
-    /// The new version; `None` for a dry run.
-    pub version: Option<i32>,
-    /// Events folded from the log's beginning.
-    pub events: u64,
-    /// Rows written, all tables together.
-    pub rows: u64,
-    /// Events set aside because they could not be folded.
-    pub parked: u64,
-    /// Events left out because an operator gave them up.
-    pub given_up: u64,
-    /// Up to where the log was folded before catching up.
-    pub position: Position,
-    /// How long the build took, without catching up and switching.
-    pub took: Duration,
-    /// Whether queries see the new version.
-    pub is_served: bool,
-}
-
-impl fmt::Display for RebuildReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, rows, parked, given_up, took, .. } = self;
-        match self.version {
-            Some(version) => write!(f, "version {version}, ")?,
-            None => write!(f, "dry run, ")?,
-        }
-        write!(f, "{events} events into {rows} rows in {} ms", took.as_millis())?;
-        if 0 < *parked {
-            write!(f, ", {parked} events parked")?;
-        }
-        if 0 < *given_up {
-            write!(f, ", {given_up} given up and left out")?;
-        }
-        if self.is_served { write!(f, ", served") } else { write!(f, ", not served") }
     }
 }
 
@@ -192,7 +166,8 @@ impl Build {
         let position = self.settled().await?;
         if self.options.dry_run {
             let filled = self.fill(None, position).await?;
-            return Ok(self.report(None, filled, position, begun.elapsed()));
+            let took = begun.elapsed();
+            return Ok(self.report(None, filled, (position, took), Checked::Nothing));
         }
         let _claim = Claim::take(&self.pool, self.model.name()).await?;
         let version = self.begin().await?;
@@ -201,11 +176,14 @@ impl Build {
         self.finish(&target, version, position).await?;
         let took = begun.elapsed();
         self.catch_up(version).await?;
-        if self.options.full_verify {
-            self.verify(version).await?;
-        }
+        self.refuse_newly_parked(version).await?;
+        let checked = if self.options.full_verify {
+            Checked::Replayed { rows: self.verify(version).await? }
+        } else {
+            Checked::Copied { sample: filled.sample }
+        };
         self.advance(version, (State::Checking, State::Ready)).await?;
-        let mut report = self.report(Some(version), filled, position, took);
+        let mut report = self.report(Some(version), filled, (position, took), checked);
         if !self.options.no_switch {
             versions::serve(&self.pool, self.model, version, &self.shared.clock).await?;
             report.is_served = true;
@@ -217,10 +195,10 @@ impl Build {
         &self,
         version: Option<i32>,
         filled: Filled,
-        position: Position,
-        took: Duration,
+        (position, took): (Position, Duration),
+        checked: Checked,
     ) -> RebuildReport {
-        let Filled { events, rows, parked, given_up } = filled;
+        let Filled { events, rows, parked, given_up, sample: _ } = filled;
         RebuildReport {
             name: self.model.name().to_owned(),
             version,
@@ -230,6 +208,7 @@ impl Build {
             given_up,
             position,
             took,
+            checked,
             is_served: false,
         }
     }
@@ -325,12 +304,24 @@ impl Build {
         versions::advance(&client, self.model.name(), version, change).await
     }
 
-    /// Compares the version with a replay; one that differs is refused for good.
-    async fn verify(&self, version: i32) -> Result<(), ProjectionError> {
+    /// Refuses a version for good that sets events aside which the served one does not, unless that is
+    /// allowed.
+    async fn refuse_newly_parked(&self, version: i32) -> Result<(), ProjectionError> {
+        let name = self.model.name();
+        let found = parked::newly_parked(&self.pool, name, version).await?;
+        let (Some(found), NewlyParked::Refused) = (found, self.options.newly_parked) else {
+            return Ok(());
+        };
+        self.advance(version, (State::Checking, State::Refused)).await?;
+        Err(ProjectionError::NewlyParked { name: name.to_owned(), version, found })
+    }
+
+    /// Compares the version with a replay; one that differs is refused for good. The rows compared.
+    async fn verify(&self, version: i32) -> Result<u64, ProjectionError> {
         let name = self.model.name();
         let report = crate::verify::verify_version(&self.config, name, Some(version)).await?;
         if report.is_equal() {
-            return Ok(());
+            return Ok(report.rows);
         }
         self.advance(version, (State::Checking, State::Refused)).await?;
         let table = format!("{name} version {version}");

@@ -220,8 +220,11 @@ pub fn print_json(value: &impl Serialize) -> io::Result<()> {
 /// Who an intervention is recorded for: `--as NAME`, or the login name, or without one (cron, a
 /// container) the user's number.
 pub fn operator_name(given: Option<String>) -> String {
-    let environment = environment();
-    let login = || environment("SUDO_USER").or_else(|| environment("USER"));
+    operator_in(given, &environment())
+}
+
+fn operator_in(given: Option<String>, lookup: Lookup<'_>) -> String {
+    let login = || lookup("SUDO_USER").or_else(|| lookup("USER"));
     given.or_else(login).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
@@ -306,6 +309,22 @@ mod tests {
         assert!(matches!(told(&["run"], &[]).0.unwrap().command, Order::Run));
         assert_eq!(code(told(&[], &[]).0), exit(USAGE));
         assert_eq!(code(told(&["--nonsense"], &[]).0), exit(USAGE));
+    }
+
+    #[test]
+    fn an_operator_is_named_as_told_by_login_or_by_number() {
+        let login = |name: &str| match name {
+            "USER" => Some("root".to_owned()),
+            "SUDO_USER" => Some("hana".to_owned()),
+            _ => None,
+        };
+        let given = || Some("dana".to_owned());
+        assert_eq!(operator_in(given(), &login), "dana");
+        assert_eq!(operator_in(None, &login), "hana");
+        let without_sudo = |name: &str| if name == "USER" { login(name) } else { None };
+        assert_eq!(operator_in(None, &without_sudo), "root");
+        let uid = rustix::process::getuid().as_raw();
+        assert_eq!(operator_in(None, &|_| None), format!("uid {uid}"));
     }
 
     #[test]

@@ -81,9 +81,17 @@ impl Binary {
     ///
     /// # Panics
     /// It does not end in time.
-    pub async fn stop(mut self) -> (Option<i32>, Vec<String>) {
+    pub async fn stop(self) -> (Option<i32>, Vec<String>) {
+        self.stop_with("TERM").await
+    }
+
+    /// As [`Binary::stop`], with this signal.
+    ///
+    /// # Panics
+    /// It does not end in time.
+    pub async fn stop_with(mut self, name: &str) -> (Option<i32>, Vec<String>) {
         if let Some(pid) = self.child.id() {
-            signal(pid, "TERM");
+            signal(pid, name);
         }
         let Ok(ended) = tokio::time::timeout(WAIT_MAX, self.child.wait()).await else {
             panic!("the binary does not end: {:?}", self.lines());

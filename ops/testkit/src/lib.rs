@@ -18,6 +18,7 @@ mod postgres;
 mod process;
 mod redis;
 mod roles;
+mod service_binary;
 mod shared;
 
 pub use self::redis::PrivateRedis;
@@ -31,4 +32,5 @@ pub use log_lines::LogLines;
 pub use postgres::{Durability, PrivatePostgres};
 pub use process::free_port;
 pub use roles::{Login, Logins, url_as};
+pub use service_binary::ServiceBinary;
 pub use shared::{POSTGRES_VARIABLE, REDIS_VARIABLE};

@@ -24,6 +24,8 @@ pub(super) struct Filled {
     pub(super) rows: u64,
     pub(super) parked: u64,
     pub(super) given_up: u64,
+    /// Rows that were read back after they were copied in.
+    pub(super) sample: u64,
 }
 
 impl Build {
@@ -56,15 +58,15 @@ impl Build {
                 && memory.as_ref().is_some_and(|working| is_too_large(working.document_count()))
                 && let Some(working) = memory.take()
             {
-                filled.rows += self.write(target, &self.changes(working.as_ref())?).await?;
+                self.write(target, &self.changes(working.as_ref())?, &mut filled).await?;
             }
         }
         if let Some(working) = memory {
             let changes = self.changes(working.as_ref())?;
-            filled.rows += match target {
-                Some((target, _)) => self.write(target, &changes).await?,
-                None => changes.iter().map(|table| table.upserts.len() as u64).sum(),
-            };
+            match target {
+                Some((target, _)) => self.write(target, &changes, &mut filled).await?,
+                None => filled.rows += rows_in(&changes),
+            }
         }
         Ok(filled)
     }
@@ -125,7 +127,12 @@ impl Build {
     }
 
     /// Copies rows into empty tables and reads some of them back.
-    async fn write(&self, target: &Target, changes: &[Changes]) -> Result<u64, ProjectionError> {
+    async fn write(
+        &self,
+        target: &Target,
+        changes: &[Changes],
+        filled: &mut Filled,
+    ) -> Result<(), ProjectionError> {
         let client = self.pool.get().await?;
         let total: usize = changes.iter().map(|table| table.upserts.len()).sum();
         let mut done = 0;
@@ -138,13 +145,15 @@ impl Build {
         }
         drop(client);
         for (table, changes) in target.tables.iter().zip(changes) {
-            self.check(table, &changes.upserts).await?;
+            filled.sample += self.check(table, &changes.upserts).await?;
         }
-        Ok(total as u64)
+        filled.rows += rows_in(changes);
+        Ok(())
     }
 
-    /// Whether a table holds as many rows as were put in, and a sample of them as they were.
-    async fn check(&self, table: &TableSql, put: &[Row]) -> Result<(), ProjectionError> {
+    /// Checks that a table holds as many rows as were put in, and a sample of them as they were; how many
+    /// rows the sample has.
+    async fn check(&self, table: &TableSql, put: &[Row]) -> Result<u64, ProjectionError> {
         let unfaithful =
             |found: String| ProjectionError::Unfaithful { table: table.name.clone(), found };
         let mut client = self.pool.get().await?;
@@ -155,7 +164,7 @@ impl Build {
             return Err(unfaithful(format!("{count} rows instead of {}", put.len())));
         }
         if !table.has_single_key() {
-            return Ok(());
+            return Ok(0);
         }
         let step = put.len().div_ceil(SAMPLE_ROWS).max(1);
         let mut sample: Vec<Row> = put.iter().step_by(step).cloned().collect();
@@ -164,8 +173,12 @@ impl Build {
         sample.sort_unstable();
         found.sort_unstable();
         if found == sample {
-            return Ok(());
+            return Ok(sample.len() as u64);
         }
         Err(unfaithful("rows that differ from those put in".to_owned()))
     }
+}
+
+fn rows_in(changes: &[Changes]) -> u64 {
+    changes.iter().map(|table| table.upserts.len() as u64).sum()
 }

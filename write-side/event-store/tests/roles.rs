@@ -64,8 +64,15 @@ const READ_MODELS: [&str; 4] = [
     "create table read_model.mine (id int)",
 ];
 
-/// Of the writer: no row of the outbox or of the worker's tables appears or goes by its hand.
-const WRITER: [&str; 6] = [
+/// Of the writer: no row of the outbox or of the worker's tables appears or goes by its hand, none is made
+/// another effect, and no account becomes an administrator's.
+const WRITER: [&str; 12] = [
+    "update outbox set payload = '{}'",
+    "update outbox set kind = 'payment_cancel'",
+    "update outbox set lease_owner = 'me'",
+    "update credentials set role = 'ADMIN'",
+    "update credentials set password_hash = 'x'",
+    "update parked_reaction set position = 1",
     "insert into outbox (id) values (gen_random_uuid())",
     "delete from outbox",
     "update billing_keys set state = 'inactive'",
@@ -74,7 +81,20 @@ const WRITER: [&str; 6] = [
     "delete from command_receipts",
 ];
 
-const WORKER: [&str; 3] = [
+/// Of the worker: what an effect is, whose a key is and which payment an index means stay as they are.
+const WORKER: [&str; 15] = [
+    "update outbox set payload = '{}'",
+    "update outbox set kind = 'payment_cancel'",
+    "update outbox set aggregate_id = 'x'",
+    "update outbox set correlation_id = 'x'",
+    "update billing_keys set user_id = gen_random_uuid()",
+    "update reaction_checkpoint set name = 'x'",
+    "update payment_difference set order_id = gen_random_uuid()",
+    "update parked_reaction set event_type = 'x'",
+    "update order_expiry set order_id = gen_random_uuid()",
+    "update payment_index set order_id = gen_random_uuid()",
+    "update refund_index set amount = 1",
+    "update gateway_breaker set worker = 'x'",
     "select * from read_model.order_history",
     "insert into user_keys values (gen_random_uuid(), '')",
     "insert into outbox (id) values (gen_random_uuid())",

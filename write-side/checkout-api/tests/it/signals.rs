@@ -1,74 +1,67 @@
-//! What the command API shows of itself: metrics, log lines, exit codes.
+//! What the command API shows of itself as a process.
 
 use std::sync::OnceLock;
 
-use testkit::{Binary, Login, TestDatabase, body_at, keys, promtool};
-
-const PROCESS: &str = env!("CARGO_BIN_EXE_checkout-api");
-const OPS: &str = "checkout-ops";
-const ARGUMENTS: &[&str] = &[];
+use testkit::{Login, ServiceBinary, keys};
 
 fn verifying_keys() -> &'static str {
     static KEYS: OnceLock<String> = OnceLock::new();
     KEYS.get_or_init(keys::access_token_verifying_keys)
 }
 
-fn settings(database: &str) -> Vec<(&str, &str)> {
-    vec![
-        ("DATABASE_URL", database),
-        ("MASTER_KEY", keys::MASTER_KEY),
-        ("DIGEST_PEPPER", keys::DIGEST_PEPPER),
-        ("RETURN_URL_KEY", keys::RETURN_URL_KEY),
-        ("PUBLIC_BASE_URL", "http://127.0.0.1:1"),
-        ("ACCESS_TOKEN_SIGNING_KEY", keys::ACCESS_TOKEN_SIGNING_KEY),
-        ("ACCESS_TOKEN_VERIFYING_KEYS", verifying_keys()),
-        ("CHECKOUT_LISTEN", "127.0.0.1:0"),
-        ("CHECKOUT_ADMIN_LISTEN", "127.0.0.1:0"),
-        ("CHECKOUT_OPS_LISTEN", "127.0.0.1:0"),
-    ]
+fn service() -> ServiceBinary {
+    ServiceBinary {
+        path: env!("CARGO_BIN_EXE_checkout-api"),
+        arguments: &[],
+        ops: "checkout-ops",
+        ops_variable: "CHECKOUT_OPS_LISTEN",
+        login: Login::Writer,
+        settings: vec![
+            ("MASTER_KEY", keys::MASTER_KEY),
+            ("DIGEST_PEPPER", keys::DIGEST_PEPPER),
+            ("RETURN_URL_KEY", keys::RETURN_URL_KEY),
+            ("PUBLIC_BASE_URL", "http://127.0.0.1:1"),
+            ("ACCESS_TOKEN_SIGNING_KEY", keys::ACCESS_TOKEN_SIGNING_KEY),
+            ("ACCESS_TOKEN_VERIFYING_KEYS", verifying_keys()),
+            ("CHECKOUT_LISTEN", "127.0.0.1:0"),
+            ("CHECKOUT_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("CHECKOUT_OPS_LISTEN", "127.0.0.1:0"),
+        ],
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_has_a_help_and_a_good_name() {
-    let database = TestDatabase::fresh().await;
-    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url_as(Login::Writer)));
-    let ops = process.address_of(OPS).await;
-    body_at(ops, "/health/ready").await;
-    let metrics = body_at(ops, "/metrics").await;
-    assert!(metrics.contains("pillivery_build_info{"), "{metrics}");
-    assert!(metrics.contains("postgres_pool_waiting{"), "{metrics}");
-    assert_eq!(promtool(&metrics).await, "", "{metrics}");
+    service().describes_its_metrics().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_stop_leaves_no_warning() {
-    let database = TestDatabase::fresh().await;
-    let process = Binary::start(PROCESS, ARGUMENTS, &settings(&database.url_as(Login::Writer)));
-    process.address_of(OPS).await;
-    let (code, lines) = process.stop().await;
-    assert_eq!(code, Some(0), "{lines:?}");
-    let is_fault = |line: &String| line.contains(r#""WARN""#) || line.contains(r#""ERROR""#);
-    assert!(!lines.iter().any(is_fault), "{lines:?}");
+    service().stops_without_a_warning().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_whose_ops_port_is_taken_does_not_run_and_says_why() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let mut settings = settings("postgres://nobody@127.0.0.1:1/nothing");
-    settings.push(("CHECKOUT_OPS_LISTEN", &address));
-    let output = Binary::output(PROCESS, ARGUMENTS, &settings).await;
-    let log = String::from_utf8_lossy(&output.stdout);
-    assert!(!output.status.success(), "{log}");
-    assert!(log.contains(&address) && log.contains("Address already in use"), "{log}");
+    service().names_a_taken_ops_address().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistyped_filter_is_named() {
-    let mut settings = settings("postgres://nobody@127.0.0.1:1/nothing");
-    settings.push(("LOG_FILTER", "infos"));
-    let output = Binary::output(PROCESS, ARGUMENTS, &settings).await;
-    let log = [&output.stdout[..], &output.stderr[..]].concat();
-    let log = String::from_utf8_lossy(&log);
-    assert!(!output.status.success() && log.contains("LOG_FILTER: expected"), "{log}");
+    service().names_a_mistyped_filter().await;
+}
+
+/// Seen to fail without `refuse_owner` in `run`: the process went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_owns_the_log_is_refused() {
+    service().refuses_a_login_that_owns_the_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_migrations_makes_it_unready_and_is_named() {
+    service().names_a_missing_schema().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_while_it_waits_for_a_database() {
+    service().stops_while_it_waits_for_a_database().await;
 }

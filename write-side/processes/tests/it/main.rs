@@ -22,6 +22,7 @@ mod moving;
 mod nets;
 mod nth_call;
 mod nth_database_call;
+mod old_sessions;
 mod operating;
 mod ordering;
 mod other_gateway;
