@@ -29,6 +29,7 @@ mod owed;
 mod reacting;
 mod reconciling;
 mod reporting;
+mod resolving;
 mod signals;
 mod stumbling;
 mod throttling;
