@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use service_kit::cli::Rows;
+use service_kit::cli::{By, Confirmation, Rows, Unconfirmed};
 use service_kit::shutdown::Shutdown;
 
 use crate::config::ProjectorConfig;
@@ -49,6 +49,8 @@ enum Command {
         /// Cores that decode events; all when unset.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
         jobs: Option<u16>,
+        #[command(flatten)]
+        by: By,
     },
     /// Shows every version: state, position, lag, parked events, since when it is stuck, last error.
     Status {
@@ -70,11 +72,17 @@ enum Command {
         name: String,
         /// The version, as `status` shows it.
         version: Option<i32>,
+        #[command(flatten)]
+        by: By,
     },
     /// Serves the version again that was served before; refuses when none was that is still complete.
     Rollback {
         /// The projection.
         name: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+        #[command(flatten)]
+        by: By,
     },
     /// Drops the versions that are not served. Refuses when one of them is newer than the served one.
     Retire {
@@ -83,6 +91,10 @@ enum Command {
         /// Drops newer ones too.
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        confirmation: Confirmation,
+        #[command(flatten)]
+        by: By,
     },
     /// Events that could not be folded.
     Parked {
@@ -108,6 +120,8 @@ enum ParkedCommand {
     Retry {
         /// The projection.
         name: String,
+        #[command(flatten)]
+        by: By,
     },
     /// Gives one up for ever, in later versions too; those behind it are folded by the next retry.
     Drop {
@@ -115,9 +129,10 @@ enum ParkedCommand {
         name: String,
         /// The event's position, as listed.
         position: i64,
-        /// Confirms that it cannot be undone.
-        #[arg(long, required = true)]
-        yes: bool,
+        #[command(flatten)]
+        confirmation: Confirmation,
+        #[command(flatten)]
+        by: By,
     },
 }
 
@@ -130,6 +145,9 @@ pub enum CliError {
     /// The process ended.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// It was not confirmed.
+    #[error(transparent)]
+    Unconfirmed(#[from] Unconfirmed),
     /// The answer can't be written.
     #[error("write the answer")]
     Write(#[from] io::Error),
@@ -156,7 +174,7 @@ impl Cli {
     ) -> Result<ExitCode, CliError> {
         match self.command {
             Command::Run => crate::run(config, shutdown).await?,
-            Command::Rebuild { name, dry_run, no_switch, verify, jobs } => {
+            Command::Rebuild { name, dry_run, no_switch, verify, jobs, by } => {
                 let mut options = RebuildOptions {
                     dry_run,
                     no_switch,
@@ -174,6 +192,9 @@ impl Cli {
                     }
                     Err(error) => return Err(error.into()),
                 }
+                if !dry_run {
+                    by.log("rebuild", &name);
+                }
             }
             Command::Status { json } => print_status(&status::status(&config).await?, json, out)?,
             Command::Verify { name, strict } => {
@@ -183,7 +204,7 @@ impl Cli {
                     return Ok(ExitCode::FAILURE);
                 }
             }
-            Command::Switch { name, version } => {
+            Command::Switch { name, version, by } => {
                 match switching::switch(&config, &name, version).await? {
                     Switched::Now(version) => {
                         writeln!(out, "{name}: version {version} is served")?;
@@ -192,14 +213,20 @@ impl Cli {
                         writeln!(out, "{name}: version {version} is served already")?;
                     }
                 }
+                by.log("switch", &name);
             }
-            Command::Rollback { name } => {
+            Command::Rollback { name, confirmation, by } => {
+                confirmation.require(&format!("{name}: shoppers see the version before again"))?;
                 let version = switching::rollback(&config, &name).await?;
                 writeln!(out, "{name}: version {version} is served again")?;
+                by.log("rollback", &name);
             }
-            Command::Retire { name, force } => {
+            Command::Retire { name, force, confirmation, by } => {
+                confirmation
+                    .require(&format!("{name}: versions that are not served are dropped"))?;
                 let dropped = switching::retire(&config, &name, force).await?;
                 writeln!(out, "{name}: dropped versions {dropped:?}")?;
+                by.log("retire", &name);
             }
             Command::Parked { command } => return command.execute(&config, out).await,
         }
@@ -238,8 +265,9 @@ impl ParkedCommand {
                     )?;
                 }
             }
-            Self::Retry { name } => {
+            Self::Retry { name, by } => {
                 let Retried { folded, left, refused } = parked::retry(config, &name).await?;
+                by.log("retry_parked", &name);
                 write!(out, "{name}: {folded} folded, {left} still parked")?;
                 if 0 < refused {
                     writeln!(out, "; the database refuses the rows of {refused} aggregates")?;
@@ -247,8 +275,10 @@ impl ParkedCommand {
                 }
                 writeln!(out)?;
             }
-            Self::Drop { name, position, yes: _ } => {
+            Self::Drop { name, position, confirmation, by } => {
+                confirmation.require(&format!("{name}: event {position} is given up for ever"))?;
                 let dropped = parked::give_up(config, &name, position).await?;
+                by.log("drop_parked", &format!("{name} {position}"));
                 writeln!(out, "{name}: given up in {dropped} versions")?;
             }
         }
