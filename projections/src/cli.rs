@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use service_kit::cli::Rows;
+use service_kit::cli::{By, Confirmation, Rows, Unconfirmed};
 use service_kit::shutdown::Shutdown;
 
 use crate::config::ProjectorConfig;
@@ -55,6 +55,8 @@ enum Command {
         /// Cores that decode events; all when unset.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
         jobs: Option<u16>,
+        #[command(flatten)]
+        by: By,
     },
     /// Shows every version: state, position, lag, parked events, since when it is stuck, last error.
     Status {
@@ -76,11 +78,17 @@ enum Command {
         name: String,
         /// The version, as `status` shows it.
         version: Option<i32>,
+        #[command(flatten)]
+        by: By,
     },
     /// Serves the version again that was served before; refuses when none was that is still complete.
     Rollback {
         /// The projection.
         name: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+        #[command(flatten)]
+        by: By,
     },
     /// Drops the versions that are not served. Refuses when one of them is newer than the served one.
     Retire {
@@ -89,6 +97,10 @@ enum Command {
         /// Drops newer ones too.
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        confirmation: Confirmation,
+        #[command(flatten)]
+        by: By,
     },
     /// Events that could not be folded.
     Parked {
@@ -114,6 +126,8 @@ enum ParkedCommand {
     Retry {
         /// The projection.
         name: String,
+        #[command(flatten)]
+        by: By,
     },
     /// Gives one up for ever, in later versions too; those behind it are folded by the next retry.
     Drop {
@@ -121,9 +135,10 @@ enum ParkedCommand {
         name: String,
         /// The event's position, as listed.
         position: i64,
-        /// Confirms that it cannot be undone.
-        #[arg(long, required = true)]
-        yes: bool,
+        #[command(flatten)]
+        confirmation: Confirmation,
+        #[command(flatten)]
+        by: By,
     },
 }
 
@@ -136,6 +151,9 @@ pub enum CliError {
     /// The process ended.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// It was not confirmed.
+    #[error(transparent)]
+    Unconfirmed(#[from] Unconfirmed),
     /// The answer can't be written.
     #[error("write the answer")]
     Write(#[from] io::Error),
@@ -162,7 +180,7 @@ impl Cli {
     ) -> Result<ExitCode, CliError> {
         match self.command {
             Command::Run => crate::run(config, shutdown).await?,
-            Command::Rebuild { name, dry_run, no_switch, verify, allow_parked, jobs } => {
+            Command::Rebuild { name, dry_run, no_switch, verify, allow_parked, jobs, by } => {
                 let newly_parked =
                     if allow_parked { NewlyParked::Allowed } else { NewlyParked::Refused };
                 let mut options = RebuildOptions {
@@ -174,7 +192,11 @@ impl Cli {
                     ..RebuildOptions::default()
                 };
                 options.jobs = jobs.map_or(options.jobs, usize::from);
-                return rebuild_and_answer(&config, &name, options, &shutdown, out).await;
+                let code = rebuild_and_answer(&config, &name, options, &shutdown, out).await?;
+                if !dry_run && code == ExitCode::SUCCESS {
+                    by.log("rebuild", &name);
+                }
+                return Ok(code);
             }
             Command::Status { json } => print_status(&status::status(&config).await?, json, out)?,
             Command::Verify { name, strict } => {
@@ -184,7 +206,7 @@ impl Cli {
                     return Ok(ExitCode::FAILURE);
                 }
             }
-            Command::Switch { name, version } => {
+            Command::Switch { name, version, by } => {
                 match switching::switch(&config, &name, version).await? {
                     Switched::Now(version) => {
                         writeln!(out, "{name}: version {version} is served")?;
@@ -193,14 +215,20 @@ impl Cli {
                         writeln!(out, "{name}: version {version} is served already")?;
                     }
                 }
+                by.log("switch", &name);
             }
-            Command::Rollback { name } => {
+            Command::Rollback { name, confirmation, by } => {
+                confirmation.require(&format!("{name}: shoppers see the version before again"))?;
                 let version = switching::rollback(&config, &name).await?;
                 writeln!(out, "{name}: version {version} is served again")?;
+                by.log("rollback", &name);
             }
-            Command::Retire { name, force } => {
+            Command::Retire { name, force, confirmation, by } => {
+                confirmation
+                    .require(&format!("{name}: versions that are not served are dropped"))?;
                 let dropped = switching::retire(&config, &name, force).await?;
                 writeln!(out, "{name}: dropped versions {dropped:?}")?;
+                by.log("retire", &name);
             }
             Command::Parked { command } => return command.execute(&config, out).await,
         }
@@ -239,8 +267,9 @@ impl ParkedCommand {
                     )?;
                 }
             }
-            Self::Retry { name } => {
+            Self::Retry { name, by } => {
                 let Retried { folded, left, refused } = parked::retry(config, &name).await?;
+                by.log("retry_parked", &name);
                 write!(out, "{name}: {folded} folded, {left} still parked")?;
                 if 0 < refused {
                     writeln!(out, "; the database refuses the rows of {refused} aggregates")?;
@@ -248,8 +277,10 @@ impl ParkedCommand {
                 }
                 writeln!(out)?;
             }
-            Self::Drop { name, position, yes: _ } => {
+            Self::Drop { name, position, confirmation, by } => {
+                confirmation.require(&format!("{name}: event {position} is given up for ever"))?;
                 let dropped = parked::give_up(config, &name, position).await?;
+                by.log("drop_parked", &format!("{name} {position}"));
                 writeln!(out, "{name}: given up in {dropped} versions")?;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use projections::cli::Cli;
+use projections::cli::{Cli, CliError};
 use projections::{ProjectorConfig, VARIABLES};
 use service_kit::cli::Program;
 use service_kit::{shutdown, telemetry};
@@ -32,5 +32,9 @@ async fn run() -> Result<ExitCode, ExitCode> {
     }
     let shutdown = shutdown::on_signals().map_err(|error| PROGRAM.failed(&error))?;
     let done = cli.execute(config, shutdown, &mut std::io::stdout()).await;
-    done.map_err(|error| if is_service { PROGRAM.ended(&error) } else { PROGRAM.failed(&error) })
+    done.map_err(|error| match error {
+        CliError::Unconfirmed(unconfirmed) => PROGRAM.wrong_use(&unconfirmed.to_string()),
+        error if is_service => PROGRAM.ended(&error),
+        error => PROGRAM.failed(&error),
+    })
 }

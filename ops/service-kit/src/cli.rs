@@ -17,7 +17,11 @@ use crate::build::VERSION_AND_COMMIT;
 use crate::causes::with_causes;
 use crate::config::{self, ConfigError, Tables, environment, environment_names};
 
-/// The answer is no: a difference, a pending migration, a failed check.
+mod intervening;
+
+pub use intervening::{By, Confirmation, Unconfirmed};
+
+/// The answer is no: a difference, a pending migration, a failed check, a refused row.
 pub const ANSWER_IS_NO: u8 = 1;
 /// Wrong options or settings.
 pub const USAGE: u8 = 2;
@@ -27,7 +31,7 @@ pub const FAILED: u8 = 3;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or the answer is yes
-  1  the answer is no: a difference, a pending migration, a failed check
+  1  the answer is no: a difference, a pending migration, a failed check, a refused row
   2  wrong options or settings
   3  it could not be done or found out";
 
@@ -107,6 +111,12 @@ impl Program {
     pub fn wrong_use(&self, what: &str) -> ExitCode {
         complain(&format!("{}: {what}", self.name));
         ExitCode::from(USAGE)
+    }
+
+    /// Writes to standard error why the answer is no.
+    pub fn answer_is_no(&self, why: &str) -> ExitCode {
+        complain(&format!("{}: {why}", self.name));
+        ExitCode::from(ANSWER_IS_NO)
     }
 
     fn refused(&self, faults: impl IntoIterator<Item = Option<ConfigError>>) -> ExitCode {
@@ -217,17 +227,6 @@ pub fn print_json(value: &impl Serialize) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Who an intervention is recorded for: `--as NAME`, or the login name, or without one (cron, a
-/// container) the user's number.
-pub fn operator_name(given: Option<String>) -> String {
-    operator_in(given, &environment())
-}
-
-fn operator_in(given: Option<String>, lookup: Lookup<'_>) -> String {
-    let login = || lookup("SUDO_USER").or_else(|| lookup("USER"));
-    given.or_else(login).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::{Parser, Subcommand};
@@ -309,22 +308,6 @@ mod tests {
         assert!(matches!(told(&["run"], &[]).0.unwrap().command, Order::Run));
         assert_eq!(code(told(&[], &[]).0), exit(USAGE));
         assert_eq!(code(told(&["--nonsense"], &[]).0), exit(USAGE));
-    }
-
-    #[test]
-    fn an_operator_is_named_as_told_by_login_or_by_number() {
-        let login = |name: &str| match name {
-            "USER" => Some("root".to_owned()),
-            "SUDO_USER" => Some("hana".to_owned()),
-            _ => None,
-        };
-        let given = || Some("dana".to_owned());
-        assert_eq!(operator_in(given(), &login), "dana");
-        assert_eq!(operator_in(None, &login), "hana");
-        let without_sudo = |name: &str| if name == "USER" { login(name) } else { None };
-        assert_eq!(operator_in(None, &without_sudo), "root");
-        let uid = rustix::process::getuid().as_raw();
-        assert_eq!(operator_in(None, &|_| None), format!("uid {uid}"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! error names the variable and what was expected, never the value: the value may be a secret in the
 //! wrong place. A secret `NAME` is also accepted as `NAME_FILE`, the path of a file that holds it.
 
+mod addresses;
 mod exposed;
 mod keys;
 mod misspelt;
@@ -125,6 +126,20 @@ impl ConfigError {
         }
     }
 
+    /// The faults of all `checks` as one error, each once.
+    ///
+    /// # Errors
+    /// A check found a fault.
+    pub fn of_all(checks: impl IntoIterator<Item = Result<(), Self>>) -> Result<(), Self> {
+        let mut faults: Vec<Self> = Vec::new();
+        for fault in checks.into_iter().filter_map(Result::err).flat_map(Self::each) {
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
+        Self::refuse(faults)
+    }
+
     /// Each fault by itself.
     pub fn each(self) -> Vec<Self> {
         match self {
@@ -170,6 +185,7 @@ impl<'a> Settings<'a> {
             }
         }
         faults.extend(keys::equal(table, &values));
+        faults.extend(addresses::equal(table, &values));
         faults.extend(exposed::faults(table, &values));
         ConfigError::refuse(faults)?;
         Ok(Self { lookup: Box::new(lookup), table, values })

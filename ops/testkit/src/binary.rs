@@ -107,6 +107,37 @@ fn command(path: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Command
     command
 }
 
+/// Checks that `check-config` and the start of the binary at `path` refuse each of `faulty`, a variable
+/// and its value, with the same words about the same variable, and that `check-config` accepts `usable`.
+///
+/// # Panics
+/// They don't.
+pub async fn refuses_alike(
+    path: &str,
+    start: &[&str],
+    usable: &[(&str, &str)],
+    faulty: &[(&str, &str)],
+) {
+    let accepted = Binary::output(path, &["check-config"], usable).await;
+    assert_eq!(accepted.status.code(), Some(0), "{accepted:?}");
+    let refusal = async |arguments: &[&str], set: &[(&str, &str)]| {
+        let output = Binary::output(path, arguments, set).await;
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (name, value) in faulty {
+        let set = [usable, &[(*name, *value)]].concat();
+        let checked = refusal(&["check-config"], &set).await;
+        assert_eq!(checked.0, Some(2), "{name}: {checked:?}");
+        assert!(checked.1.contains(&format!(": {name}")), "{name}: {checked:?}");
+        assert!(
+            !checked.1.contains(*value) || value.len() < 4,
+            "{name} shows its value: {checked:?}"
+        );
+        let started = refusal(start, &set).await;
+        assert_eq!(checked, started, "{name}: check-config on the left, the start on the right");
+    }
+}
+
 /// The body that `GET path` is answered with at `address`.
 ///
 /// # Panics

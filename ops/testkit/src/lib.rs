@@ -22,7 +22,7 @@ mod service_binary;
 mod shared;
 
 pub use self::redis::PrivateRedis;
-pub use binary::{Binary, body_at, promtool};
+pub use binary::{Binary, body_at, promtool, refuses_alike};
 pub use calls::{CallProxy, Cut};
 pub use chaos::ChaosProxy;
 pub use database::{TestDatabase, TestRedis};

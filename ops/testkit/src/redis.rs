@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::account::{Account, make_passable, program_in};
-use crate::error::ServiceError;
+use crate::error::{BoxError, ServiceError};
 use crate::eventually::found_within;
 use crate::postgres::Life;
 use crate::process::{Service, free_port};
@@ -23,6 +24,7 @@ pub struct PrivateRedis {
     service: Service,
     layout: Layout,
     port: u16,
+    tls_port: OnceLock<u16>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +54,7 @@ impl PrivateRedis {
             .ok_or(ServiceError::NotInstalled { program: "Redis", package: "redis-server" })?;
         let layout = Layout { program, dir, life };
         let (service, port) = layout.start_on(port).await?;
-        Ok(Self { service, layout, port })
+        Ok(Self { service, layout, port, tls_port: OnceLock::new() })
     }
 
     /// The port it listens on.
@@ -63,6 +65,41 @@ impl PrivateRedis {
     /// The URL of its first database.
     pub fn url(&self) -> String {
         url(self.port)
+    }
+
+    /// Serves TLS with this certificate and key, both as PEM, on a port of its own as well, which is
+    /// returned. Called again, it serves new connections with another certificate.
+    ///
+    /// # Errors
+    /// Redis refuses them, for example because it was built without TLS.
+    pub async fn encrypt(&self, certificate: &str, key: &str) -> Result<u16, ServiceError> {
+        self.serve_certificate(certificate, key)
+            .await
+            .map_err(|source| ServiceError::Refused { what: "serve over TLS", source })
+    }
+
+    async fn serve_certificate(&self, certificate: &str, key: &str) -> Result<u16, BoxError> {
+        let files = [("tls.crt", certificate), ("tls.key", key)].map(|(file, text)| {
+            let path = self.layout.dir.join(file);
+            std::fs::write(&path, text).map(|()| path)
+        });
+        let [certificate, key] = files;
+        let port = self.tls_port.get_or_init(free_port);
+        let client = redis::Client::open(self.url())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        redis::cmd("CONFIG")
+            .arg("SET")
+            .arg("tls-auth-clients")
+            .arg("no")
+            .arg("tls-cert-file")
+            .arg(certificate?.as_os_str().as_encoded_bytes())
+            .arg("tls-key-file")
+            .arg(key?.as_os_str().as_encoded_bytes())
+            .arg("tls-port")
+            .arg(*port)
+            .exec_async(&mut connection)
+            .await?;
+        Ok(*port)
     }
 
     /// Stops it cleanly and starts it again on the same port; the data is still there.

@@ -127,7 +127,7 @@ async fn a_switch_after_a_rebuild_keeps_the_new_version() {
     assert!(error.to_string().contains("version 2 of cart_view is newer"), "{error}");
     let (_, said) = shop.says(&["switch", "cart_view"]).await;
     assert!(said.contains("version 2 is served"), "{said}");
-    let (_, said) = shop.says(&["retire", "cart_view"]).await;
+    let (_, said) = shop.says(&["retire", "cart_view", "--yes"]).await;
     assert!(said.contains("dropped versions [1]"), "{said}");
     projector.stop().await;
 }

@@ -7,6 +7,8 @@ use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
 use service_kit::http::{EdgeConfig, Origins};
 use service_kit::telemetry::{LogFilter, LogFormat};
+use service_kit::tokens::{Audience, TokenVerifier};
+use service_kit::vault::MasterKey;
 
 /// Database connections when nothing else is asked for. A page is one short statement, so eight
 /// connections answer thousands of pages a second; the database serves other processes too.
@@ -113,13 +115,13 @@ pub struct StorefrontConfig {
 }
 
 impl StorefrontConfig {
-    /// Reads the configuration through `lookup`.
+    /// Reads the configuration through `lookup` and checks all that the start makes of it.
     ///
     /// # Errors
     /// Names every variable that is missing or cannot be used, without its value.
     pub fn load(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let settings = Settings::of(VARIABLES, lookup)?;
-        Ok(Self {
+        let config = Self {
             database_url: settings.database_url("DATABASE_URL")?,
             may_own_database: false,
             redis_url: settings.optional_secret("REDIS_URL"),
@@ -135,7 +137,12 @@ impl StorefrontConfig {
             log_format: settings.value("LOG_FORMAT")?,
             log_filter: settings.optional_value("LOG_FILTER")?.unwrap_or_default(),
             clock: ClockSource::load(&settings)?,
-        })
+        };
+        ConfigError::of_all([
+            TokenVerifier::new(&config.access_token_verifying_keys, Audience::Shop).map(drop),
+            MasterKey::from_base64(&config.master_key).map(drop),
+        ])?;
+        Ok(config)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use service_kit::cli::{self, Program};
+use service_kit::cli::{self, Program, Rows};
 use service_kit::config::{Settings, Table, shared};
 
 const VARIABLES: Table = &[shared::DATABASE_URL, shared::DATABASE_PLAINTEXT];
@@ -28,7 +28,7 @@ enum Order {
     Up,
     /// Shows what is applied and what is pending; exits with 1 when something is. Changes nothing.
     Status {
-        /// Prints a JSON object.
+        /// Prints JSON.
         #[arg(long)]
         json: bool,
     },
@@ -64,7 +64,11 @@ async fn carry_out(order: Order, url: &str) -> Result<ExitCode, Box<dyn std::err
         Order::Status { json } => {
             let migrator::Status { applied, pending } = migrator::status(url).await?;
             if json {
-                cli::print_json(&serde_json::json!({ "applied": applied, "pending": pending }))?;
+                let row =
+                    |name: &String, state| serde_json::json!({ "name": name, "state": state });
+                let applied = applied.iter().map(|name| row(name, "applied"));
+                let rows = applied.chain(pending.iter().map(|name| row(name, "pending")));
+                cli::print_json(&Rows { rows: &Vec::from_iter(rows) })?;
             } else {
                 for name in &applied {
                     writeln!(out, "applied {name}")?;

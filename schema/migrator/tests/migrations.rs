@@ -1,7 +1,7 @@
 //! Bringing a database up to date: once, by whoever comes first, and never past what is known.
 
 use migrator::MigrateError;
-use testkit::TestDatabase;
+use testkit::{Binary, TestDatabase, refuses_alike};
 use tokio::task::JoinSet;
 
 #[tokio::test]
@@ -56,4 +56,33 @@ async fn an_absent_database_is_an_error_that_does_not_repeat_the_url() {
 
     assert!(matches!(error, MigrateError::Connect(_)), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("hunter2"));
+}
+
+const PROCESS: &str = env!("CARGO_BIN_EXE_migrator");
+
+#[tokio::test]
+async fn check_config_and_the_start_refuse_alike() {
+    let usable = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")];
+    let faulty = [
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "postgres://shop@db.example/shop?sslmode=disable"),
+        ("DATABASE_PLAINTEXT", "maybe"),
+    ];
+    refuses_alike(PROCESS, &["status"], &usable, &faulty).await;
+    refuses_alike(PROCESS, &["up"], &usable, &faulty).await;
+}
+
+/// It was an object of two lists, and every other list is `{"rows": […]}`.
+#[tokio::test]
+async fn the_status_is_a_list_as_every_other_command_prints_it() {
+    let database = TestDatabase::empty().await;
+    let status = async || {
+        let set = [("DATABASE_URL", database.url.as_str())];
+        let output = Binary::output(PROCESS, &["status", "--json"], &set).await;
+        let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), shown["rows"][0]["state"].clone())
+    };
+    assert_eq!(status().await, (Some(1), "pending".into()));
+    migrator::up(&database.url).await.unwrap();
+    assert_eq!(status().await, (Some(0), "applied".into()));
 }

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings, Shape, Table, Variable, shared};
+use service_kit::digest::Pepper;
 use service_kit::http::{EdgeConfig, Origins};
+use service_kit::return_url::ReturnUrls;
 use service_kit::telemetry::{LogFilter, LogFormat};
+use service_kit::tokens::{Audience, TokenSigner, TokenVerifier};
+use service_kit::vault::MasterKey;
 use url::Url;
 
 use crate::limits::{self, LimitConfig};
@@ -189,13 +193,13 @@ impl std::str::FromStr for FeedWatcher {
 }
 
 impl CheckoutConfig {
-    /// Reads the configuration through `lookup`.
+    /// Reads the configuration through `lookup` and checks all that the start makes of it.
     ///
     /// # Errors
     /// Names every variable that is missing or cannot be used, without its value.
     pub fn load(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let settings = Settings::of(VARIABLES, lookup)?;
-        Ok(Self {
+        let config = Self {
             database_url: settings.database_url("DATABASE_URL")?,
             may_own_database: false,
             redis_url: settings.optional_secret("REDIS_URL"),
@@ -221,7 +225,22 @@ impl CheckoutConfig {
             log_format: settings.value("LOG_FORMAT")?,
             log_filter: settings.optional_value("LOG_FILTER")?.unwrap_or_default(),
             clock: ClockSource::load(&settings)?,
-        })
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Whether the values can be used for what they are for, which their shapes alone don't tell.
+    fn check(&self) -> Result<(), ConfigError> {
+        let (signing, verifying) =
+            (&self.access_token_signing_key, &self.access_token_verifying_keys);
+        ConfigError::of_all([
+            TokenVerifier::new(verifying, Audience::Shop).map(drop),
+            TokenSigner::new(signing, verifying).map(drop),
+            MasterKey::from_base64(&self.master_key).map(drop),
+            Pepper::new(&self.digest_pepper).map(drop),
+            ReturnUrls::new(&self.return_url_key, &self.public_base_url).map(drop),
+        ])
     }
 }
 
@@ -239,7 +258,7 @@ mod tests {
             _ if asked == name => Some(value.to_owned()),
             "DATABASE_URL" => Some("postgres://shop:hunter2@db/shop".to_owned()),
             "ACCESS_TOKEN_SIGNING_KEY" => {
-                Some("c3RvcmVmcm9udC1zdG9yZWZyb250LXN0b3JlZnJvbnQ=".to_owned())
+                Some("nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=".to_owned())
             }
             "ACCESS_TOKEN_VERIFYING_KEYS" => {
                 Some("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned())

@@ -5,7 +5,8 @@
 //! changed row becomes exactly the matching events. A row that can't be taken is refused with its
 //! line and a code and stops nobody else. A file that breaks off is taken as far as it goes, and the
 //! report says so; only a file that can't be read at all, or a store that goes away, is an error
-//! (and a non-zero exit). After either, the same command is simply run again.
+//! (exit code 3). Refused rows make the command exit with 1. After either, the same command is simply run
+//! again.
 
 mod ministry;
 mod progress;

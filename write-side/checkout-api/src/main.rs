@@ -5,11 +5,11 @@ use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use checkout_api::import::{ImportArgs, run_command};
+use checkout_api::import::{ImportArgs, ImportReport, run_command};
 use checkout_api::{AdminCreated, CheckoutConfig, NewAdmin, VARIABLES};
 use clap::{Parser, Subcommand};
 use event_store::{Executor, ExecutorOptions, PgEventStore, StoreSizes};
-use service_kit::cli::Program;
+use service_kit::cli::{By, Program};
 use service_kit::config::{Secret, Settings, Shape, Table, Variable, environment, shared};
 use service_kit::{shutdown, telemetry};
 
@@ -26,8 +26,12 @@ enum Command {
     Serve,
     /// Makes an administrator from `ADMIN_EMAIL`, `ADMIN_DISPLAY_NAME` (`admin` when unset) and
     /// `ADMIN_PASSWORD`, or the first line of standard input where that is unset.
-    CreateAdmin,
-    /// Makes the catalogue be as a file says. Needs `DATABASE_URL` alone.
+    CreateAdmin {
+        #[command(flatten)]
+        by: By,
+    },
+    /// Makes the catalogue be as a file says. Needs `DATABASE_URL` alone. Exits with 1 when a row was
+    /// refused: the report counts and names those, all others were taken.
     ImportCatalogue(ImportArgs),
 }
 
@@ -63,12 +67,18 @@ async fn run() -> Result<(), ExitCode> {
     }
     match command {
         Command::Serve => serve().await,
-        Command::CreateAdmin => create_admin().await,
+        Command::CreateAdmin { by } => create_admin(&by).await,
         Command::ImportCatalogue(args) => {
             let url = PROGRAM.configuration(|lookup| {
                 Settings::of(DATABASE_VARIABLES, lookup)?.database_url(shared::DATABASE_URL.name)
             })?;
-            import_catalogue(&url, &args).await.map_err(|error| PROGRAM.failed(&*error))
+            let report = import_catalogue(&url, &args).await;
+            match report.map_err(|error| PROGRAM.failed(&*error))? {
+                ImportReport { refused: 0, .. } => Ok(()),
+                ImportReport { refused, rows, .. } => {
+                    Err(PROGRAM.answer_is_no(&format!("{refused} of {rows} rows were refused")))
+                }
+            }
         }
     }
 }
@@ -80,7 +90,7 @@ async fn serve() -> Result<(), ExitCode> {
     checkout_api::run(config, shutdown).await.map_err(|error| PROGRAM.ended(&error))
 }
 
-async fn create_admin() -> Result<(), ExitCode> {
+async fn create_admin(by: &By) -> Result<(), ExitCode> {
     let config = PROGRAM.configuration(|lookup| CheckoutConfig::load(lookup))?;
     let admin = PROGRAM.configuration(|_lookup| Settings::of(ADMIN_VARIABLES, environment()))?;
     let made = async {
@@ -93,7 +103,10 @@ async fn create_admin() -> Result<(), ExitCode> {
             display_name: admin.value("ADMIN_DISPLAY_NAME")?,
         };
         let told = match checkout_api::create_admin(&config, admin).await? {
-            AdminCreated::Now(user_id) => format!("the administrator was made: {user_id}"),
+            AdminCreated::Now(user_id) => {
+                by.log("create_admin", &user_id.to_string());
+                format!("the administrator was made: {user_id}")
+            }
             AdminCreated::Before => "the administrator was there already".to_owned(),
         };
         writeln!(io::stdout(), "{told}")?;
@@ -103,12 +116,11 @@ async fn create_admin() -> Result<(), ExitCode> {
 }
 
 /// Standard output is the report's alone: nothing is logged.
-async fn import_catalogue(url: &Secret, args: &ImportArgs) -> Result<(), Box<dyn Error>> {
+async fn import_catalogue(url: &Secret, args: &ImportArgs) -> Result<ImportReport, Box<dyn Error>> {
     let store = PgEventStore::open(url, StoreSizes::default())?;
     // Each item is met once, so there is nothing to remember.
     let options = ExecutorOptions { cache_entries: 0, ..ExecutorOptions::default() };
-    run_command(&Executor::new(store, options), args).await?;
-    Ok(())
+    Ok(run_command(&Executor::new(store, options), args).await?)
 }
 
 fn first_line() -> io::Result<Secret> {

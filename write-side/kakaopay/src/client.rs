@@ -208,7 +208,7 @@ impl Client {
     }
 }
 
-fn headers(config: &ClientConfig) -> Result<HeaderMap, ConfigError> {
+pub(crate) fn headers(config: &ClientConfig) -> Result<HeaderMap, ConfigError> {
     let key = config.secret_key.expose();
     if key.trim().is_empty() {
         return Err(ConfigError::SecretKey);

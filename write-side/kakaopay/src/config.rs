@@ -6,6 +6,8 @@ use std::time::Duration;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::client::headers;
+
 /// The key of the merchant's application. Its `Debug` shows nothing; its memory is wiped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey(Zeroizing<String>);
@@ -69,7 +71,11 @@ impl ClientConfig {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    /// Whether a client can be made of it.
+    ///
+    /// # Errors
+    /// The part that cannot be used.
+    pub fn check(&self) -> Result<(), ConfigError> {
         if !matches!(self.base_url.scheme(), "http" | "https") || !self.base_url.has_host() {
             return Err(ConfigError::BaseUrl);
         }
@@ -78,7 +84,7 @@ impl ClientConfig {
         if self.call_timeout <= self.connect_timeout {
             return Err(ConfigError::Timeouts);
         }
-        Ok(())
+        headers(self).map(drop)
     }
 }
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use service_kit::clock_source::ClockSource;
 use service_kit::config::{ConfigError, Secret, Settings};
+use service_kit::digest::Pepper;
+use service_kit::return_url::ReturnUrls;
 use service_kit::telemetry::{LogFilter, LogFormat};
+use service_kit::vault::MasterKey;
 use url::Url;
 
 use crate::breaker::BreakerPolicy;
@@ -202,8 +205,31 @@ impl WorkerConfig {
                 "expected two calls and their waits to fit the time to drain",
             ));
         }
+        faults.extend(usable(self).err().map(ConfigError::each).unwrap_or_default());
         ConfigError::refuse(faults)
     }
+}
+
+/// Whether the values can be used for what they are for, which their shapes alone don't tell.
+fn usable(config: &WorkerConfig) -> Result<(), ConfigError> {
+    let client = crate::run::client_config(config).check().err();
+    let client = client.and_then(|error| match error {
+        kakaopay::ConfigError::BaseUrl => {
+            Some(ConfigError::invalid("KAKAOPAY_BASE_URL", "expected a web address"))
+        }
+        kakaopay::ConfigError::SecretKey => {
+            Some(ConfigError::invalid("KAKAOPAY_SECRET_KEY", "expected text for a header"))
+        }
+        // Compared before; the latter is no matter of a variable.
+        kakaopay::ConfigError::Timeouts | kakaopay::ConfigError::Http(_) => None,
+    });
+    ConfigError::of_all([
+        client.map_or(Ok(()), Err),
+        crate::run::merchants(config).map(drop),
+        MasterKey::from_base64(&config.master_key).map(drop),
+        Pepper::new(&config.digest_pepper).map(drop),
+        ReturnUrls::new(&config.return_url_key, &config.public_base_url).map(drop),
+    ])
 }
 
 /// A lease shorter than a slow database's pause would be lost by workers that are fine.

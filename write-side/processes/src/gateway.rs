@@ -313,6 +313,8 @@ pub enum PaymentState {
         /// The gateway's word for it.
         code: Text<100>,
     },
+    /// Another sum than ours was paid, and all of it went back: no money is left and none can move.
+    Undone,
     /// Something else; the gateway's word for it.
     Other(String),
 }

@@ -24,6 +24,6 @@ mod steady;
 
 pub use ::operator;
 pub use config::{GatewayPolicy, VARIABLES, WorkerConfig};
-pub use dry_check::{CheckedStep, check_kakaopay};
+pub use dry_check::{CheckVerdict, CheckedStep, check_kakaopay};
 pub use relay::WakeUp;
 pub use run::{QUEUE_PLANS, WorkerError, gateway, reconciler, run, run_on};

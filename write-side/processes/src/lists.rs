@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use operator::{MissingKey, OpenPayment, OpenRefund, Operator};
+use operator::{MissingKey, OpenDifference, OpenPayment, OpenRefund, Operator, ParkedView};
 use serde::Serialize;
 use service_kit::cli::{self, Rows};
 use service_kit::clock::{Clock, SystemClock};
@@ -18,6 +18,32 @@ pub(crate) async fn unresolved(operator: &Operator, limit: u32, json: bool) -> R
         let error = payment.last_error.as_deref().unwrap_or("-");
         write!(out, "{order_id}  attempt {attempt}  {state:<10}  since {since:.0}  ")?;
         writeln!(out, "next look-up {next_look_up_at:.0}  {row}  {error}")
+    })
+}
+
+/// Differences from KakaoPay's ledger.
+pub(crate) async fn differences(
+    operator: &Operator,
+    limit: u32,
+    json: bool,
+) -> Result<(), Failure> {
+    let open = operator.differences(limit).await?;
+    print(&open, limit, json, |out, difference: &OpenDifference| {
+        let OpenDifference { order_id, attempt, kind, ours, theirs, .. } = difference;
+        let found_at = difference.found_at;
+        write!(out, "{order_id}  attempt {attempt}  {kind:<10}  since {found_at:.0}  ")?;
+        writeln!(out, "{ours} | {theirs}")
+    })
+}
+
+/// Events that reactions set aside.
+pub(crate) async fn parked(operator: &Operator, limit: u32, json: bool) -> Result<(), Failure> {
+    let parked = operator.parked(limit).await?;
+    print(&parked, limit, json, |out, event: &ParkedView| {
+        let ParkedView { name, position, stream, event_type, error, attempts, .. } = event;
+        let asked = if event.retry_asked { "  retry asked" } else { "" };
+        write!(out, "{name}  {position}  {stream}  {event_type}  ")?;
+        writeln!(out, "attempts {attempts}{asked}  {error}")
     })
 }
 

@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use operator::Operator;
 use processes::reconcile::Span;
 use processes::reconcile::table::{self, days};
-use processes::{VARIABLES, WorkerConfig};
-use service_kit::cli::{self, Program, Rows};
+use processes::{CheckVerdict, CheckedStep, VARIABLES, WorkerConfig};
+use service_kit::cli::{self, By, Program};
 use service_kit::config::{Settings, Table, shared};
 use service_kit::pools::{self, PoolSettings};
 use service_kit::{shutdown, telemetry};
@@ -19,9 +19,10 @@ mod lists;
 mod outbox;
 
 use lists::Failure;
+use outbox::OutboxCommand;
 
-/// Pillivery's background work: outbox relay, reactions, schedule. `outbox`, `parked`, `differences`,
-/// `unresolved`, `refunds` and `missing-keys` need `DATABASE_URL` alone.
+/// Pillivery's background work: outbox relay, reactions, schedule. `outbox` (but for `resolve`),
+/// `parked`, `differences`, `unresolved`, `refunds` and `missing-keys` need `DATABASE_URL` alone.
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -35,7 +36,7 @@ enum Command {
     /// Looks at the outbox, or does something about a row.
     Outbox {
         #[command(subcommand)]
-        command: outbox::OutboxCommand,
+        command: OutboxCommand,
         /// Prints JSON.
         #[arg(long, global = true)]
         json: bool,
@@ -54,12 +55,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Lists differences from KakaoPay's books that are still open, as JSON.
-    Differences {
-        /// At most this many.
-        #[arg(long, default_value_t = 50)]
-        limit: u32,
-    },
+    /// Lists differences from KakaoPay's books that are still open, oldest first.
+    Differences(List),
     /// Lists payments without an outcome, oldest first.
     Unresolved(List),
     /// Lists refunds that the shop owes, those that are due first: pending for over an hour, given up
@@ -67,7 +64,8 @@ enum Command {
     Refunds(List),
     /// Lists recurring keys that were lost with their answer, oldest first.
     MissingKeys(List),
-    /// Asks KakaoPay whether the settings would work; opens and moves nothing.
+    /// Asks KakaoPay whether the settings would work; opens and moves nothing. Exits with 1 when it
+    /// refuses one of them, and with 3 when it did not answer.
     Kakaopay {
         #[command(subcommand)]
         command: KakaopayCommand,
@@ -77,14 +75,6 @@ enum Command {
         #[command(subcommand)]
         command: ParkedCommand,
     },
-}
-
-/// Who intervenes.
-#[derive(Debug, Args)]
-struct By {
-    /// Who does it, for the record; the login name when left out.
-    #[arg(long = "as", value_name = "NAME", global = true)]
-    name: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -105,18 +95,16 @@ enum KakaopayCommand {
 
 #[derive(Debug, Subcommand)]
 enum ParkedCommand {
-    /// Lists them as JSON, oldest first.
-    List {
-        /// At most this many.
-        #[arg(long, default_value_t = 50)]
-        limit: u32,
-    },
+    /// Lists them, oldest first.
+    List(List),
     /// Has one handled once more.
     Retry {
         /// The reaction.
         reaction: String,
         /// The event's position.
         position: i64,
+        #[command(flatten)]
+        by: By,
     },
 }
 
@@ -165,8 +153,14 @@ async fn main() -> ExitCode {
 async fn carry_out(command: Command) -> Result<bool, Stopped> {
     match command {
         Command::Run => run().await.map_err(Stopped::Told)?,
+        Command::Outbox { command: OutboxCommand::Resolve { id, not_done: _ }, json, by } => {
+            let reconciler = processes::reconciler(&configured()?, shutdown::on_signals()?)?;
+            if let Some(refusal) = outbox::resolve(&reconciler, id, json, &by).await? {
+                return Err(Stopped::Told(PROGRAM.answer_is_no(&refusal)));
+            }
+        }
         Command::Outbox { command, json, by } => {
-            outbox::carry_out(&operator()?, command, json, by.name).await?;
+            outbox::carry_out(&operator()?, command, json, &by).await?;
         }
         Command::Parked { command } => parked(command).await?,
         Command::Reconcile { from, to, json } => {
@@ -175,9 +169,8 @@ async fn carry_out(command: Command) -> Result<bool, Stopped> {
             }
             return reconcile(days(from, to), json).await;
         }
-        Command::Differences { limit } => {
-            let open = operator()?.differences(limit).await?;
-            cli::print_json(&Rows { rows: &open })?;
+        Command::Differences(List { limit, json }) => {
+            lists::differences(&operator()?, limit, json).await?;
         }
         Command::Unresolved(List { limit, json }) => {
             lists::unresolved(&operator()?, limit, json).await?;
@@ -254,25 +247,36 @@ async fn reconcile(span: Span, json: bool) -> Result<bool, Stopped> {
     Ok(summary.is_clean())
 }
 
-/// Whether every check was passed.
+/// Whether every check was passed. Where one was refused that is the answer, whatever else was not
+/// answered.
 async fn check() -> Result<bool, Stopped> {
     let steps = processes::check_kakaopay(&configured()?).await?;
     let mut out = io::stdout();
-    for step in &steps {
-        let mark = if step.is_ok { "ok" } else { "WRONG" };
-        writeln!(out, "{mark:<6} {:<15} {}", step.name, step.found)?;
+    for CheckedStep { name, verdict, found } in &steps {
+        let mark = match verdict {
+            CheckVerdict::Fine => "ok",
+            CheckVerdict::Refused => "WRONG",
+            CheckVerdict::Unanswered => "SILENT",
+        };
+        writeln!(out, "{mark:<6} {name:<15} {found}")?;
     }
-    Ok(steps.iter().all(|step| step.is_ok))
+    let is_any = |verdict| steps.iter().any(|step| step.verdict == verdict);
+    if is_any(CheckVerdict::Unanswered) && !is_any(CheckVerdict::Refused) {
+        let error =
+            io::Error::other("KakaoPay did not answer, so nothing is known of the settings");
+        return Err(Stopped::Told(PROGRAM.failed(&error)));
+    }
+    Ok(!is_any(CheckVerdict::Refused))
 }
 
 async fn parked(command: ParkedCommand) -> Result<(), Stopped> {
     match command {
-        ParkedCommand::List { limit } => {
-            let parked = operator()?.parked(limit).await?;
-            cli::print_json(&Rows { rows: &parked })?;
+        ParkedCommand::List(List { limit, json }) => {
+            lists::parked(&operator()?, limit, json).await?;
         }
-        ParkedCommand::Retry { reaction, position } => {
+        ParkedCommand::Retry { reaction, position, by } => {
             operator()?.retry_parked(&reaction, position).await?;
+            by.log("retry_parked", &format!("{reaction} {position}"));
             writeln!(io::stdout(), "{reaction}: event {position} is handled once more")?;
         }
     }

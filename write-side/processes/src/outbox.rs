@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::{Subcommand, ValueEnum};
 use contracts::Actor;
 use operator::{By, Intervention, Operator, OperatorError, RowView};
+use processes::reconcile::{CONTRADICTED, NotDone, Reconciler};
 use service_kit::cli;
 use service_kit::clock::{Clock, SystemClock};
 use uuid::Uuid;
@@ -32,11 +33,13 @@ pub(crate) enum OutboxCommand {
         /// The row.
         id: Uuid,
     },
-    /// Tells the order that no money moved. Only when that is certain: it cannot be undone.
+    /// Reports to the order that no money moved; cannot be undone. KakaoPay is asked first: exits with 1,
+    /// and changes nothing, where its answer is another one (outbox.contradicted) or none that can be
+    /// relied on (outbox.unanswered). Reads the whole configuration of the worker.
     Resolve {
         /// The row.
         id: Uuid,
-        /// Confirms that the gateway's own books were looked at.
+        /// Confirms that KakaoPay's merchant pages were looked at.
         #[arg(long, required = true)]
         not_done: bool,
     },
@@ -83,12 +86,13 @@ impl RowState {
     }
 }
 
-/// Does it; an intervention is recorded for the operator of this name.
+/// Does everything but [`OutboxCommand::Resolve`]; an intervention is recorded for the operator of
+/// this name.
 pub(crate) async fn carry_out(
     operator: &Operator,
     command: OutboxCommand,
     json: bool,
-    name: Option<String>,
+    by: &cli::By,
 ) -> Result<(), Failure> {
     let (id, what) = match command {
         OutboxCommand::List { state, limit } => {
@@ -102,14 +106,42 @@ pub(crate) async fn carry_out(
         }
         OutboxCommand::Retry { id } => (id, Intervention::Retry),
         OutboxCommand::Resolve { id, not_done: _ } => {
-            (id, Intervention::ResolveAsNotDone { at: SystemClock.now() })
+            return Err(format!("row {id} is resolved through the gateway").into());
         }
         OutboxCommand::Hold { id } => (id, Intervention::Hold),
         OutboxCommand::Release { id } => (id, Intervention::Release),
     };
-    let actor = Actor::System(format!("operator {}", cli::operator_name(name)));
-    operator.intervene(id, what, &By { actor, request_id: Uuid::now_v7().to_string() }).await?;
+    operator.intervene(id, what, &on_record(by)).await?;
     print(operator.show(id).await?.as_slice(), u32::MAX, json, line)
+}
+
+/// Ends a row as not done once KakaoPay confirms it; else returns why not, with a stable code in front.
+pub(crate) async fn resolve(
+    reconciler: &Reconciler,
+    id: Uuid,
+    json: bool,
+    by: &cli::By,
+) -> Result<Option<String>, Failure> {
+    let operator = Operator::new(reconciler.pool.clone());
+    let (what, by) = (Intervention::ResolveAsNotDone { at: SystemClock.now() }, on_record(by));
+    let resolved = match reconciler.look_up_not_done(id).await? {
+        NotDone::Confirmed { state } => operator.intervene_from(&state, id, what, &by).await,
+        NotDone::NothingToAsk => operator.intervene(id, what, &by).await,
+        NotDone::Refused { code, why } => return Ok(Some(format!("{code}: {why}"))),
+    };
+    match resolved {
+        Ok(()) => print(operator.show(id).await?.as_slice(), u32::MAX, json, line)?,
+        Err(error @ OperatorError::Contradicted { .. }) => {
+            return Ok(Some(format!("{CONTRADICTED}: {error}")));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(None)
+}
+
+fn on_record(by: &cli::By) -> By {
+    let actor = Actor::System(format!("operator {}", by.operator()));
+    By { actor, request_id: Uuid::now_v7().to_string() }
 }
 
 fn line(out: &mut dyn Write, row: &RowView) -> io::Result<()> {

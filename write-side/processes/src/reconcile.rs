@@ -34,6 +34,7 @@ use crate::reactions::{PaymentIndex, Reaction, ReactionError};
 mod differences;
 pub mod due;
 mod ended;
+mod not_done;
 mod pending;
 mod refunds;
 mod showing;
@@ -42,6 +43,7 @@ pub mod table;
 mod verdict;
 
 pub use differences::Difference;
+pub use not_done::{CONTRADICTED, NotDone};
 pub use verdict::{Books, Compared, Summary, Verdict};
 
 pub use operator::{LOOK_UP_AFTER, REFUND_OVERDUE_AFTER};

@@ -252,12 +252,7 @@ pub fn gateway(
     clock: &SharedClock,
 ) -> Result<Arc<dyn PaymentGateway>, WorkerError> {
     let policy = config.gateway;
-    let key = SecretKey::new(config.kakaopay_secret_key.expose());
-    let pooled = ClientConfig {
-        connect_timeout: policy.connect_timeout,
-        call_timeout: policy.call_timeout,
-        ..ClientConfig::new(config.kakaopay_base_url.clone(), key)
-    };
+    let pooled = client_config(config);
     let lane = |class: &'static str, lane: LanePolicy| {
         let client = Client::new(&pooled)?;
         Ok::<_, WorkerError>(Lane::new(class, client, lane, Arc::clone(clock)))
@@ -275,6 +270,16 @@ pub fn gateway(
     })))
 }
 
+/// How KakaoPay is called.
+pub(crate) fn client_config(config: &WorkerConfig) -> ClientConfig {
+    let key = SecretKey::new(config.kakaopay_secret_key.expose());
+    ClientConfig {
+        connect_timeout: config.gateway.connect_timeout,
+        call_timeout: config.gateway.call_timeout,
+        ..ClientConfig::new(config.kakaopay_base_url.clone(), key)
+    }
+}
+
 /// The merchant codes for payments made once and for recurring ones.
 ///
 /// # Errors
@@ -290,18 +295,23 @@ pub(crate) fn merchants(config: &WorkerConfig) -> Result<(Merchant, Merchant), C
         &config.kakaopay_cid_recurring,
         config.kakaopay_cid_recurring_secret.as_ref(),
     );
-    Ok((merchant(one_time)?, merchant(recurring)?))
+    match (merchant(one_time), merchant(recurring)) {
+        (Ok(one_time), Ok(recurring)) => Ok((one_time, recurring)),
+        (Err(one), Err(other)) => Err(ConfigError::Several(vec![one, other])),
+        (Err(fault), Ok(_)) | (Ok(_), Err(fault)) => Err(fault),
+    }
 }
 
 fn merchant(
     (name, cid, secret): (&'static str, &String, Option<&Secret>),
 ) -> Result<Merchant, ConfigError> {
-    let wrong = || ConfigError::invalid(name, "expected a merchant code and, if set, its key");
-    let merchant = Merchant::new(Cid::new(cid).map_err(|_invalid| wrong())?);
+    let wrong = |name: &str| ConfigError::invalid(name, "expected it as KakaoPay issued it");
+    let merchant = Merchant::new(Cid::new(cid).map_err(|_invalid| wrong(name))?);
     let Some(secret) = secret else {
         return Ok(merchant);
     };
-    let secret = CidSecret::new(secret.expose()).map_err(|_invalid| wrong())?;
+    let secret_name = format!("{name}_SECRET");
+    let secret = CidSecret::new(secret.expose()).map_err(|_invalid| wrong(&secret_name))?;
     Ok(merchant.with_secret(secret))
 }
 

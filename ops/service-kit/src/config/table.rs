@@ -252,6 +252,9 @@ pub(super) fn rows(tables: Tables) -> impl Iterator<Item = &'static Variable> {
 
 /// The tables for `--help`.
 pub fn help(tables: Tables) -> String {
+    if rows(tables).next().is_none() {
+        return "Reads no environment variables.".to_owned();
+    }
     let mut text =
         "Environment variables (each secret NAME is also accepted as NAME_FILE, the path \
                     of a file that holds it):\n"

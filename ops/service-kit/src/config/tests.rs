@@ -172,3 +172,76 @@ fn the_table_is_shown_without_its_secrets() {
         assert!(help.contains(variable.name) && help.contains(variable.sentence), "{help}");
     }
 }
+
+const ELSEWHERE: Table =
+    &[shared::DATABASE_URL, shared::DATABASE_PLAINTEXT, shared::REDIS_URL, shared::REDIS_PLAINTEXT];
+
+/// `DATABASE_URL`, `DATABASE_PLAINTEXT`, `REDIS_URL`, `REDIS_PLAINTEXT`; empty is unset.
+fn elsewhere(set: [&'static str; 4]) -> Result<Settings<'static>, ConfigError> {
+    Settings::of(ELSEWHERE, move |name| {
+        let place = ELSEWHERE.iter().position(|variable| variable.name == name)?;
+        set.get(place).map(|value| (*value).to_owned())
+    })
+}
+
+const TLS_DATABASE: &str = "postgres://shop:hunter2@db.example/shop";
+const PLAIN_DATABASE: &str = "postgres://shop:hunter2@db.example/shop?sslmode=disable";
+
+#[test]
+fn another_machine_is_reached_in_plain_text_only_where_that_is_asked_for_by_name() {
+    for (set, named) in [
+        (
+            [PLAIN_DATABASE, "", "", ""],
+            "DATABASE_URL: expected sslmode=verify-full, or DATABASE_PLAINTEXT=1",
+        ),
+        ([PLAIN_DATABASE, "0", "", "1"], "DATABASE_URL: expected sslmode=verify-full"),
+        (
+            [TLS_DATABASE, "", "redis://:hunter2@cache.example", ""],
+            "REDIS_URL: expected rediss://, or REDIS_PLAINTEXT=1",
+        ),
+        ([TLS_DATABASE, "1", "redis://10.0.0.7:6379/0", "0"], "REDIS_URL: expected rediss://"),
+    ] {
+        let error = elsewhere(set).unwrap_err().to_string();
+        assert!(error.starts_with(named) && !error.contains("hunter2"), "{set:?}: {error}");
+    }
+    for fine in [
+        [PLAIN_DATABASE, "1", "", ""],
+        [TLS_DATABASE, "", "", ""],
+        [TLS_DATABASE, "", "redis://:hunter2@cache.example", "1"],
+        [TLS_DATABASE, "", "rediss://:hunter2@cache.example", ""],
+        [TLS_DATABASE, "", "redis://127.0.0.1:6379", ""],
+        [TLS_DATABASE, "", "redis://localhost", ""],
+    ] {
+        assert!(elsewhere(fine).is_ok(), "{fine:?}");
+    }
+}
+
+/// The variable is what switches encryption off, where the URL says nothing about it.
+#[test]
+fn a_database_is_reached_in_plain_text_because_of_the_variable_alone() {
+    let url = |plaintext| {
+        let settings = elsewhere([TLS_DATABASE, plaintext, "", ""]).unwrap();
+        settings.database_url("DATABASE_URL").unwrap()
+    };
+    assert_eq!(url("").expose(), TLS_DATABASE);
+    assert_eq!(url("0").expose(), TLS_DATABASE);
+    assert_eq!(url("1").expose(), PLAIN_DATABASE);
+}
+
+const LISTENERS: Table = &[
+    Variable::with("ONE_LISTEN", Shape::Address, "127.0.0.1:8080", "One."),
+    Variable::with("OTHER_LISTEN", Shape::Address, "127.0.0.1:8081", "Other."),
+];
+
+#[test]
+fn two_listeners_have_two_addresses() {
+    let other = |address: &'static str| {
+        let set = move |name: &str| (name == "OTHER_LISTEN").then(|| address.to_owned());
+        Settings::of(LISTENERS, set).map(drop)
+    };
+    assert!(other("127.0.0.1:8082").is_ok() && other("127.0.0.1:0").is_ok());
+    for same in ["127.0.0.1:8080", "0.0.0.0:8080"] {
+        let error = other(same).unwrap_err().to_string();
+        assert_eq!(error, "OTHER_LISTEN: expected another address than ONE_LISTEN's");
+    }
+}

@@ -203,7 +203,8 @@ impl OutboxApi {
     ///
     /// Allowed for `dead` and `held` rows, else 409 with the code `outbox.wrong_state`; 409 with the
     /// code `outbox.contradicted` when the row holds the gateway's answer that money moved, which
-    /// `retry` reports. The shopper may then pay again; a refund counts as refused.
+    /// `retry` reports. The shopper may then pay again; a refund counts as refused. The gateway is not
+    /// asked: `worker outbox resolve` asks it first.
     #[oai(path = "/admin/outbox/:id/resolve", method = "post", operation_id = "resolveOutboxRow")]
     async fn resolve(
         &self,

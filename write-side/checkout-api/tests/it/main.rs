@@ -5,6 +5,7 @@
 mod accounts;
 mod carts;
 mod catalogue;
+mod command_line;
 mod edge;
 mod limits;
 mod manners;
@@ -12,6 +13,7 @@ mod operating;
 mod orders;
 mod payments;
 mod policy;
+mod redis_tls;
 mod returns;
 mod security_log;
 mod signals;

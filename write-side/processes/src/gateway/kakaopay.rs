@@ -41,6 +41,7 @@ use meaning::{lost, mismatch, unbuildable};
 pub use merchants::Merchants;
 use merchants::code_of;
 use opening::{CallTime, Openings};
+use standing::undone;
 use terms::{amounts, approved_amount, cancel_amounts, cancel_differences, expected, method};
 
 /// How long a payment page lives; the tid dies with it.
@@ -240,7 +241,8 @@ impl KakaoPayGateway {
         };
         let differences = answer.differences(&expected(&merchant, Some(&tid), &partner, terms));
         if !differences.is_empty() {
-            return mismatch(Operation::Order, &differences);
+            let undone = undone(&answer, &differences);
+            return undone.map_or_else(|| mismatch(Operation::Order, &differences), Outcome::Done);
         }
         match self.standing(&answer, terms, &question.payment_ref) {
             Some(standing) => Outcome::Done(standing),

@@ -3,7 +3,8 @@
 //!
 //! An approval is asked for at most once per token, so after the page's end nothing can move the money
 //! any more; the second answer covers what the gateway books late. Found paid, the approval is
-//! recorded, and the order requests the refund by itself. A payment that was refunded there in full, as
+//! recorded, and the order requests the refund by itself. A payment with other sums than ours is never
+//! believed: it is a difference at the first look-up. A payment that was refunded there in full, as
 //! an operator does after a mismatch, is no money, and final: one answer closes the net. An unanswered
 //! look-up is repeated by the hour, and after a week the attempt is a difference.
 
@@ -17,7 +18,7 @@ use super::differences::context;
 use super::due::following_night;
 use super::single::Net;
 use super::{Difference, Indexed, ReconcileError, Reconciler, question};
-use crate::gateway::{Outcome, Paid, PaymentState, Standing};
+use crate::gateway::{Doubt, Outcome, Paid, PaymentState, Standing};
 use crate::metrics;
 use crate::relay::with_causes;
 
@@ -71,6 +72,8 @@ enum Answer {
     RefundedInFull,
     /// It moved and went back in part, and not by us.
     RefundedElsewhere(String),
+    /// It is another payment, or one of other sums, in these fields: never believed, and no silence.
+    Mismatched(String),
     /// Nothing that can be relied on.
     Nothing(String),
 }
@@ -83,8 +86,14 @@ impl Answer {
                 return Self::Nothing(format!("refused: {}", decline.code));
             }
             Outcome::NotSent(reason) => return Self::Nothing(reason.to_string()),
+            Outcome::Unknown(doubt @ Doubt::Mismatch(_)) => {
+                return Self::Mismatched(doubt.to_string());
+            }
             Outcome::Unknown(doubt) => return Self::Nothing(doubt.to_string()),
         };
+        if matches!(standing.state, PaymentState::Undone) {
+            return Self::RefundedInFull;
+        }
         if let PaymentState::Paid(paid) = &standing.state
             && !standing.given_back.is_zero()
             && standing.given_back == paid.amount.total
@@ -99,6 +108,7 @@ impl Answer {
             PaymentState::Pending { .. } | PaymentState::Failed { .. } => Self::NoMoney,
             // Issued for nothing, though the attempt was for money: as good as no answer.
             PaymentState::KeyIssued => Self::Nothing("a key was issued for 0 won".to_owned()),
+            PaymentState::Undone => Self::RefundedInFull,
             PaymentState::Other(word) => Self::Nothing(format!("state {word}")),
         }
     }
@@ -169,7 +179,7 @@ impl Reconciler {
             Answer::RefundedInFull => {
                 self.refunded_in_full(ended, seen, attempt).await.map(|()| false)
             }
-            Answer::RefundedElsewhere(what) => {
+            Answer::RefundedElsewhere(what) | Answer::Mismatched(what) => {
                 self.note_ended(ended, seen, attempt, &what).await.map(|()| false)
             }
             Answer::Nothing(why) => {
@@ -318,7 +328,7 @@ mod tests {
     use contracts::{OrderId, Text, Won};
 
     use super::*;
-    use crate::gateway::{Doubt, NotSent};
+    use crate::gateway::NotSent;
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -350,7 +360,6 @@ mod tests {
             assert!(matches!(Answer::of(outcome), Answer::NoMoney));
         }
         let unanswered = [
-            Outcome::Unknown(Doubt::Mismatch(vec!["tid"])),
             Outcome::Unknown(Doubt::Lost("truncated".to_owned())),
             Outcome::NotSent(NotSent::Busy),
             standing(PaymentState::Other("NEW_WORD".to_owned()), 0),
@@ -360,5 +369,9 @@ mod tests {
         }
         let elsewhere = Answer::of(standing(failed(), 500));
         assert!(matches!(elsewhere, Answer::RefundedElsewhere(_)));
+        let mismatch = Answer::of(Outcome::Unknown(Doubt::Mismatch(vec!["amount.total"])));
+        assert!(matches!(mismatch, Answer::Mismatched(_)));
+        let undone = Answer::of(standing(PaymentState::Undone, 500));
+        assert!(matches!(undone, Answer::RefundedInFull));
     }
 }

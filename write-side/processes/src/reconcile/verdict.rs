@@ -184,6 +184,7 @@ fn theirs(standing: &Standing) -> Books {
         }
         PaymentState::Pending { .. } => (Won::ZERO, "PENDING".to_owned()),
         PaymentState::KeyIssued => (Won::ZERO, "KEY_ISSUED".to_owned()),
+        PaymentState::Undone => (standing.given_back, "REFUNDED".to_owned()),
         PaymentState::Failed { code } => (Won::ZERO, format!("FAILED {code}")),
         PaymentState::Other(word) => (Won::ZERO, word.clone()),
     };

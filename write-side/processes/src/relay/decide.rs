@@ -76,7 +76,7 @@ const UNAVAILABLE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// How long past its end a payment page is still looked up before it counts as expired: an approval
 /// that KakaoPay was working on when the page ended is done by then.
-const PAGE_GRACE: Duration = Duration::from_mins(1);
+pub(crate) const PAGE_GRACE: Duration = Duration::from_mins(1);
 
 /// One try at an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +186,9 @@ impl RetryPolicy {
         match standing.state {
             PaymentState::Paid(paid) if standing.given_back.is_zero() => approved(paid),
             // Paid and given back, but not by us: our books cannot tell that story by themselves.
-            PaymentState::Paid(_) => unresolved("given_back_elsewhere", None, at),
+            PaymentState::Paid(_) | PaymentState::Undone => {
+                unresolved("given_back_elsewhere", None, at)
+            }
             PaymentState::Failed { code } => {
                 let class = DeclineClass::Soft;
                 settled(Settlement::Declined { class, code, at: at.now })

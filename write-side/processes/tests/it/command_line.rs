@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use testkit::{Binary, Login, TestDatabase};
+
 const USABLE: [(&str, &str); 7] = [
     ("DATABASE_URL", "postgres://shop:hunter2@127.0.0.1:1/shop"),
     ("KAKAOPAY_BASE_URL", "http://127.0.0.1:1"),
@@ -69,9 +71,89 @@ fn the_configuration_is_shown_without_its_secrets() {
     assert_eq!(worker(&["check-config"], &USABLE).0, Some(0));
 }
 
+/// `check-config` accepted what the gateway's parts refused at the start.
+#[tokio::test]
+async fn check_config_and_the_start_refuse_alike() {
+    let faulty = [
+        ("DATABASE_URL", "postgres://shop@db.example/shop?sslmode=disable"),
+        ("WORKER_OPS_LISTEN", "nowhere"),
+        ("KAKAOPAY_BASE_URL", "http://open-api.kakaopay.com"),
+        ("KAKAOPAY_SECRET_KEY", "DEV-\u{1}-0000"),
+        ("KAKAOPAY_CID_ONE_TIME", "much-too-long"),
+        ("KAKAOPAY_CID_RECURRING_SECRET", "a key of more than 24 characters"),
+        ("KAKAOPAY_CALL_TIMEOUT_MS", "20000"),
+        ("PUBLIC_BASE_URL", "https://shop.example/?page=1"),
+        ("MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        ("RETURN_URL_KEY", "pepper of the tests, 32 bytes or more"),
+        ("RELAY_LEASE_MS", "500"),
+        ("CLOCK_FILE", "/nowhere/offset"),
+    ];
+    testkit::refuses_alike(env!("CARGO_BIN_EXE_worker"), &["run"], &USABLE, &faulty).await;
+}
+
 #[test]
 fn what_could_not_be_done_is_one_line_on_standard_error() {
     let (code, out, error) = worker(&["outbox", "list", "--json"], &USABLE);
     assert_eq!((code, out.as_str()), (Some(3), ""), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+/// `differences` and `parked list` refused `--json`, and printed JSON to people.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_list_is_text_for_people_and_rows_for_programs() {
+    let database = TestDatabase::fresh().await;
+    park(&database).await;
+    let url = database.url_as(Login::Worker);
+    let run = async |arguments: &[&str]| {
+        let path = env!("CARGO_BIN_EXE_worker");
+        let output = Binary::output(path, arguments, &[("DATABASE_URL", &url)]).await;
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for list in [
+        &["outbox", "list"][..],
+        &["parked", "list"],
+        &["differences"],
+        &["unresolved"],
+        &["refunds"],
+        &["missing-keys"],
+    ] {
+        let shown = run(&[list, &["--json", "--limit", "5"]].concat()).await;
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert!(shown["rows"].is_array(), "{list:?}: {shown}");
+        assert!(!run(list).await.starts_with('{'), "{list:?}");
+    }
+    assert!(run(&["parked", "list"]).await.starts_with("paid_orders  7  order/"));
+}
+
+/// Who had an event handled once more stood nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_retries_a_parked_event_is_on_record() {
+    let database = TestDatabase::fresh().await;
+    park(&database).await;
+    let url = database.url_as(Login::Worker);
+    let arguments = ["parked", "retry", "paid_orders", "7", "--as", "kim"];
+    let path = env!("CARGO_BIN_EXE_worker");
+    let output = Binary::output(path, &arguments, &[("DATABASE_URL", &url)]).await;
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(log.contains("an operator intervened") && log.contains("kim"), "{log}");
+}
+
+async fn park(database: &TestDatabase) {
+    let sql = "insert into parked_reaction
+                 (name, position, aggregate_type, aggregate_id, event_type, error)
+               values ('paid_orders', 7, 'order', 'x', 'PaymentApproved', 'no')";
+    database.client().await.batch_execute(sql).await.unwrap();
+}
+
+/// While KakaoPay is down, the check named a setting as wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_kakaopay_is_no_answer() {
+    let path = env!("CARGO_BIN_EXE_worker");
+    let output = Binary::output(path, &["kakaopay", "check"], &USABLE).await;
+    let (out, error) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(3), "{out}{error}");
+    assert!(!out.contains("WRONG") && error.contains("did not answer"), "{out}{error}");
 }

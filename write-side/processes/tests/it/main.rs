@@ -30,6 +30,7 @@ mod owed;
 mod reacting;
 mod reconciling;
 mod reporting;
+mod resolving;
 mod signals;
 mod stumbling;
 mod throttling;

@@ -67,7 +67,7 @@ async fn a_dead_refund_that_went_through_is_given_back_to_the_relay() {
 }
 
 /// A refund went through, and the worker died before it had the answer.
-async fn refunded_and_buried(world: &World) -> OrderId {
+pub(crate) async fn refunded_and_buried(world: &World) -> OrderId {
     let worker = world.worker();
     let order = paid(world).await;
     indexed(world, "approved", 1).await;

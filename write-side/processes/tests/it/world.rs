@@ -33,7 +33,7 @@ use uuid::Uuid;
 /// Longest wait for anything; a passing test never waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// 32 zero bytes.
-const MASTER_KEY: &str = "Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=";
+pub(crate) const MASTER_KEY: &str = "Q0hBT1MtbWFzdGVyLWtleS0zMi1ieXRlcy1sb25nISE=";
 
 pub(crate) struct World {
     pub(crate) db: TestDatabase,

@@ -2,7 +2,7 @@
 
 use contracts::{Text, Won};
 use domain::effects::PaymentTerms;
-use kakaopay::{ActionType, OrderStatus};
+use kakaopay::{ActionType, Difference, OrderStatus};
 use service_kit::config::Secret;
 
 use super::super::{BillingSecret, GivenBack, Paid, PaymentState, Standing};
@@ -76,4 +76,19 @@ impl KakaoPayGateway {
             }),
         })
     }
+}
+
+/// Our payment with other sums than ours, once it was cancelled in full: what an operator does about a
+/// mismatch. `None` for every other mismatch.
+pub(super) fn undone(answer: &kakaopay::Order, differences: &[Difference]) -> Option<Standing> {
+    let is_ours = differences.iter().all(|difference| {
+        matches!(difference, Difference::Total | Difference::TaxFree | Difference::Vat)
+    });
+    let is_undone = answer.status == OrderStatus::CancelPayment
+        && answer.canceled_total() == Some(answer.amount.total);
+    if !is_ours || !is_undone {
+        return None;
+    }
+    let given_back = Won::try_from(answer.amount.total).ok()?;
+    Some(Standing { state: PaymentState::Undone, given_back, last_given_back: None })
 }
