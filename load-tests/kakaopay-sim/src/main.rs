@@ -7,13 +7,13 @@ use std::str::FromStr;
 
 use clap::Parser;
 use kakaopay_sim::{Latency, PayAction, PendingWord, SimConfig, SimSettings, UnknownStatus};
+use service_kit::cli::Program;
 use service_kit::config::Secret;
 use service_kit::{shutdown, telemetry};
 use url::Url;
 
 /// KakaoPay with a memory, a pay page and a fault script. No money moves.
 #[derive(Debug, Parser)]
-#[command(name = "kakaopay-sim", version = service_kit::build::VERSION_AND_COMMIT)]
 struct Arguments {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:9900")]
@@ -117,9 +117,17 @@ impl Arguments {
     }
 }
 
+/// Told everything by its options: `check-config` behind them checks those.
+const PROGRAM: Program =
+    Program { name: "kakaopay-sim", variables: &[], check: |_environment| Ok(()) };
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Arguments::parse().into_config();
+    let arguments: Arguments = match PROGRAM.parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let config = arguments.into_config();
     telemetry::init("kakaopay-sim", telemetry::LogFormat::Text);
     let shutdown = match shutdown::on_signals() {
         Ok(shutdown) => shutdown,

@@ -33,7 +33,8 @@ pub(crate) struct Cli {
     pub(crate) ready_file: Option<PathBuf>,
 
     /// Where data and generated secrets live; never inside the checkout. By default
-    /// `$XDG_STATE_HOME/pillivery`, and for `--demo` a fresh folder that is removed afterwards.
+    /// `$XDG_STATE_HOME/pillivery`, where that is unset `~/.local/state/pillivery` or for root
+    /// `/var/lib/pillivery`, and for `--demo` a fresh folder that is removed afterwards.
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 

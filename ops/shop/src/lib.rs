@@ -87,6 +87,23 @@ impl Environment {
         Self(std::env::vars().collect())
     }
 
+    /// What `lookup` knows of the variables of the shop and its parts.
+    fn of(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let names = outside::ALL.iter().flat_map(|table| table.iter());
+        let names = names.flat_map(|it| [it.name.to_owned(), format!("{}_FILE", it.name)]);
+        Self(names.filter_map(|name| lookup(&name).map(|value| (name, value))).collect())
+    }
+
+    /// A secret, itself or as a file; `None` also when its file cannot be read, which the part that
+    /// needs it reports.
+    pub(crate) fn secret(&self, name: &str) -> Option<String> {
+        let in_file = || {
+            let path = self.plain(&format!("{name}_FILE"))?;
+            fs::read_to_string(path.trim()).ok().map(|text| text.trim().to_owned())
+        };
+        self.plain(name).or_else(in_file)
+    }
+
     pub(crate) fn plain(&self, name: &str) -> Option<String> {
         self.0.get(name).filter(|value| !value.is_empty()).cloned()
     }
@@ -100,7 +117,10 @@ impl Environment {
 const PROGRAM: Program = Program {
     name: "shop",
     variables: outside::ALL,
-    check: |lookup| outside::load(lookup, false).map(drop),
+    check: |lookup| {
+        let is_simulated = std::env::args().any(|argument| argument == "--simulate");
+        outside::check(lookup, is_simulated).map(drop)
+    },
 };
 
 /// The whole program: reads arguments and environment, runs, and turns the outcome into an exit
@@ -110,7 +130,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    let outside = match PROGRAM.configuration(|lookup| outside::load(lookup, cli.simulate)) {
+    let outside = match PROGRAM.configuration(|lookup| outside::check(lookup, cli.simulate)) {
         Ok(outside) => outside,
         Err(code) => return code,
     };
@@ -201,13 +221,18 @@ fn open_state(cli: &Cli, environment: &Environment) -> Result<StateDir, StateErr
     if cli.demo {
         return StateDir::temporary();
     }
+    StateDir::open(default_state(environment).ok_or(StateError::Nowhere)?)
+}
+
+/// As the help of `--state-dir` says.
+fn default_state(environment: &Environment) -> Option<PathBuf> {
     let home = || environment.plain("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     // The private PostgreSQL of root runs under another account, which cannot enter root's home.
     let base = environment.plain("XDG_STATE_HOME").map(PathBuf::from).or_else(|| {
         let runs_as_root = environment.plain("HOME").is_some_and(|home| home == "/root");
         if runs_as_root { Some(PathBuf::from("/var/lib")) } else { home() }
     });
-    StateDir::open(base.ok_or(StateError::Nowhere)?.join("pillivery"))
+    Some(base?.join("pillivery"))
 }
 
 /// Names the part whose setting cannot be used.
@@ -217,7 +242,29 @@ pub(crate) fn config_error(part: &'static str) -> impl Fn(config::ConfigError) -
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+
+    /// For root it named a folder that was never used.
+    #[test]
+    fn the_help_names_the_state_directory_that_is_used() {
+        let default = |set: &[(&str, &str)]| {
+            let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            default_state(&Environment(set.collect()))
+        };
+        let expected = [
+            ("$XDG_STATE_HOME/pillivery", vec![("XDG_STATE_HOME", "/x"), ("HOME", "/root")], "/x"),
+            ("/var/lib/pillivery", vec![("HOME", "/root")], "/var/lib"),
+            ("~/.local/state/pillivery", vec![("HOME", "/home/kim")], "/home/kim/.local/state"),
+        ];
+        let help = Cli::command().render_long_help().to_string();
+        for (told, set, base) in expected {
+            assert_eq!(default(&set), Some(PathBuf::from(base).join("pillivery")));
+            assert!(help.contains(told), "{told} in {help}");
+        }
+        assert_eq!(default(&[]), None);
+    }
 
     /// A script that waits for the file read the addresses of an earlier start.
     #[test]

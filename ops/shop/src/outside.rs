@@ -6,10 +6,12 @@
 //! that nothing is real.
 
 use service_kit::config::{
-    ConfigError, Fallback, Secret, Settings, Shape, Table, Tables, Variable, shared,
+    self, ConfigError, Fallback, Secret, Shape, Table, Tables, Variable, shared,
 };
 
+use crate::Environment;
 use crate::services::Outside;
+use crate::system::Settings;
 
 /// What the shop needs when it stands on a database that is not its own.
 const REQUIRED_OUTSIDE: [&str; 7] = [
@@ -76,7 +78,7 @@ pub(crate) fn load(
     lookup: impl Fn(&str) -> Option<String>,
     simulate: bool,
 ) -> Result<Outside, ConfigError> {
-    let settings = Settings::of(VARIABLES, lookup)?;
+    let settings = config::Settings::of(VARIABLES, lookup)?;
     let database = match settings.optional("DATABASE_URL") {
         Some(_set) => Some(settings.database_url("DATABASE_URL")?),
         None => None,
@@ -91,6 +93,20 @@ pub(crate) fn load(
         redis: settings.optional("REDIS_URL").map(Secret::new),
         kakaopay: settings.optional("KAKAOPAY_BASE_URL"),
     })
+}
+
+/// What `check-config` and the start both ask: the services that the environment names, once every part
+/// can use its settings too.
+///
+/// # Errors
+/// As [`load`], and what a part cannot use.
+pub(crate) fn check(
+    lookup: impl Fn(&str) -> Option<String>,
+    simulate: bool,
+) -> Result<Outside, ConfigError> {
+    let outside = load(&lookup, simulate)?;
+    Settings::check(&Environment::of(&lookup), &outside)?;
+    Ok(outside)
 }
 
 #[cfg(test)]

@@ -34,6 +34,21 @@ pub(crate) struct Ports {
 const PARTS: usize = 11;
 
 impl Ports {
+    /// Before any is chosen.
+    pub(crate) const UNPLANNED: Self = Self {
+        checkout: 0,
+        storefront: 0,
+        admin: 0,
+        kakaopay_sim: 0,
+        checkout_ops: 0,
+        storefront_ops: 0,
+        postgres: 0,
+        redis: 0,
+        worker_ops: 0,
+        shop: 0,
+        projector_ops: 0,
+    };
+
     /// Consecutive ports from `base` on, or free ones.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// Bytes of every generated secret.
 const SECRET_BYTES: usize = 32;
 /// The file of the generated secrets, inside the state directory.
-const SECRETS_FILE: &str = "secrets.json";
+pub(crate) const SECRETS_FILE: &str = "secrets.json";
 
 /// Where the embedded shop keeps its data.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Drop for StateDir {
 }
 
 impl Secrets {
-    fn generate() -> Self {
+    pub(crate) fn generate() -> Self {
         Self {
             master_key: random_secret(),
             pepper: random_secret(),

@@ -17,10 +17,10 @@ use crate::cli::Cli;
 use crate::ports::{Ports, loopback};
 use crate::ready::{Addresses, AdminLogin};
 use crate::services::{Outside, Services};
-use crate::state::{StateDir, write_private};
-use crate::{Environment, ShopError, demo};
+use crate::state::{SECRETS_FILE, StateDir, write_private};
+use crate::{Environment, ShopError, config_error, demo};
 
-use self::settings::Settings;
+pub(crate) use self::settings::Settings;
 
 /// The administrator of an embedded shop.
 const ADMIN_EMAIL: &str = "admin@example.com";
@@ -56,7 +56,8 @@ impl System {
         migrator::up(services.database_url.expose())
             .await
             .map_err(|error| ShopError::part("migrations", &error))?;
-        let settings = Settings::of(environment, &ports, &services, &secrets)?;
+        let settings = Settings::of(environment, &ports, &services, &secrets)
+            .map_err(config_error("settings"))?;
         settings.prepare(ADMIN_EMAIL, &secrets.admin_password).await?;
         let opened = catalogue::open_with(
             &services.database_url_as(Login::Writer),
@@ -209,6 +210,9 @@ fn greeting(at: &Addresses, state: &Path) -> String {
          \n  operators       {ops}   (/health/ready, /metrics, /version)\n\
          \nPlace an order (needs curl and jq):\n\
          {curl}\n\
+         \nThe administrator is {email}; the password is admin_password in {secrets}.\n\
+         Call the admin API (the token works for 30 minutes; its docs: {admin}/docs):\n\
+         {admin_curl}\n\
          \nCtrl-C stops everything.",
         state = state.display(),
         shop = at.shop,
@@ -217,5 +221,40 @@ fn greeting(at: &Addresses, state: &Path) -> String {
         storefront = at.storefront_api,
         admin = at.admin_api,
         curl = settings::order_line(&at.shop),
+        email = at.admin.email,
+        secrets = state.join(SECRETS_FILE).display(),
+        admin_curl = settings::admin_line(at, &state.join(SECRETS_FILE)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A newcomer had no way to a token for the admin API.
+    #[test]
+    fn the_greeting_says_how_an_administrator_gets_a_token_and_shows_no_password() {
+        let at = Addresses {
+            shop: "http://shop".to_owned(),
+            checkout_api: "http://checkout".to_owned(),
+            storefront_api: "http://storefront".to_owned(),
+            admin_api: "http://admin".to_owned(),
+            ops: std::collections::BTreeMap::new(),
+            kakaopay_sim: None,
+            database_url: String::new(),
+            redis_url: String::new(),
+            admin: AdminLogin { email: ADMIN_EMAIL.to_owned(), password: "hunter2".to_owned() },
+        };
+        let greeting = greeting(&at, Path::new("/state"));
+        for part in [
+            "admin@example.com",
+            "admin_password in /state/secrets.json",
+            "'/state/secrets.json' | curl",
+            "http://shop/api/auth/login",
+            "http://admin/admin/outbox",
+        ] {
+            assert!(greeting.contains(part), "{part} in {greeting}");
+        }
+        assert!(!greeting.contains("hunter2"));
+    }
 }

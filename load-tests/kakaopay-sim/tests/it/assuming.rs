@@ -236,4 +236,7 @@ fn settings_can_be_given_on_the_command_line() {
         "--listen=nowhere",
     ]);
     assert!(code == Some(2) && text.contains("nowhere"), "{text}");
+    // Options are all its settings, and `check-config` behind them refuses what the start does.
+    assert_eq!((code, text), run(&["--no-guard", "--listen=nowhere", "check-config"]));
+    assert_eq!(run(&["--no-guard", "check-config"]), (Some(0), String::new()));
 }

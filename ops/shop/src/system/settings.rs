@@ -2,11 +2,12 @@
 //! parts started with them.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use checkout_api::{CheckoutConfig, NewAdmin};
 use processes::WorkerConfig;
 use projections::ProjectorConfig;
-use service_kit::config::Secret;
+use service_kit::config::{ConfigError, Secret};
 use service_kit::http::descriptors_max;
 use service_kit::shutdown::Shutdown;
 use service_kit::tokens::public_key_of;
@@ -16,7 +17,8 @@ use tokio::task::JoinSet;
 
 use crate::front::{self, Behind};
 use crate::ports::{Ports, loopback};
-use crate::services::Services;
+use crate::ready::Addresses;
+use crate::services::{Outside, Services};
 use crate::state::Secrets;
 use crate::{Environment, ShopError, config_error};
 
@@ -40,6 +42,14 @@ pub(crate) struct Settings {
     may_own_database: bool,
 }
 
+/// Where the services are.
+struct Places<'a> {
+    redis: &'a str,
+    kakaopay: &'a str,
+    databases: HashMap<Login, Secret>,
+    may_own_database: bool,
+}
+
 impl Settings {
     /// What the environment says, completed by what this shop generated and started itself.
     pub(crate) fn of(
@@ -47,14 +57,60 @@ impl Settings {
         ports: &Ports,
         services: &Services,
         secrets: &Secrets,
-    ) -> Result<Self, ShopError> {
-        let signing_key = Secret::new(secrets.access_token_key.clone());
-        let verifying_key = public_key_of(&signing_key).map_err(config_error("checkout-api"))?;
+    ) -> Result<Self, ConfigError> {
+        let databases = Login::ALL.map(|login| (login, services.database_url_as(login)));
+        Self::completed(
+            environment,
+            ports,
+            secrets,
+            Places {
+                redis: services.redis_url.expose(),
+                kakaopay: &services.kakaopay_url,
+                databases: databases.into_iter().collect(),
+                may_own_database: !services.has_logins(),
+            },
+        )
+    }
+
+    /// Loads the settings of every part as the start does, with stand-ins for what is generated or
+    /// started only then.
+    ///
+    /// # Errors
+    /// Names every variable that a part cannot use.
+    pub(crate) fn check(environment: &Environment, outside: &Outside) -> Result<(), ConfigError> {
+        let database = outside.database.clone();
+        let database = database.unwrap_or_else(|| Secret::from("postgres://shop@127.0.0.1:1/shop"));
+        let redis = outside.redis.as_ref().map_or("redis://127.0.0.1:1", Secret::expose);
+        let places = Places {
+            redis,
+            kakaopay: outside.kakaopay.as_deref().unwrap_or("http://127.0.0.1:1"),
+            databases: Login::ALL.map(|login| (login, database.clone())).into_iter().collect(),
+            may_own_database: true,
+        };
+        let settings =
+            Self::completed(environment, &Ports::UNPLANNED, &Secrets::generate(), places)?;
+        ConfigError::of_all([
+            CheckoutConfig::load(settings.lookup(Login::Writer)).map(drop),
+            StorefrontConfig::load(settings.lookup(Login::Reader)).map(drop),
+            WorkerConfig::load(settings.lookup(Login::Worker)).map(drop),
+            ProjectorConfig::load(settings.lookup(Login::Projector)).map(drop),
+        ])
+    }
+
+    fn completed(
+        environment: &Environment,
+        ports: &Ports,
+        secrets: &Secrets,
+        places: Places<'_>,
+    ) -> Result<Self, ConfigError> {
+        let signing_key = environment.secret("ACCESS_TOKEN_SIGNING_KEY");
+        let signing_key = signing_key.unwrap_or_else(|| secrets.access_token_key.clone());
+        let verifying_key = public_key_of(&Secret::new(signing_key))?;
         let listen = |port: u16| loopback(port).to_string();
         let public = format!("http://{}", listen(ports.shop));
         // Each part alone would count all descriptors of the process as its own.
-        let places = descriptors_max().saturating_sub(DESCRIPTORS_KEPT) / 2;
-        let places = places.clamp(PLACES_MIN, PLACES_MAX).to_string();
+        let connections = descriptors_max().saturating_sub(DESCRIPTORS_KEPT) / 2;
+        let connections = connections.clamp(PLACES_MIN, PLACES_MAX).to_string();
         let own = [
             ("ACCESS_TOKEN_SIGNING_KEY", secrets.access_token_key.clone()),
             ("ACCESS_TOKEN_VERIFYING_KEYS", verifying_key),
@@ -67,8 +123,8 @@ impl Settings {
             ("CHECKOUT_OPS_LISTEN", listen(ports.checkout_ops)),
             // The front passes the shoppers' addresses on.
             ("TRUSTED_PROXIES", loopback(ports.shop).ip().to_string()),
-            ("CHECKOUT_CONNECTIONS_MAX", places.clone()),
-            ("STOREFRONT_CONNECTIONS_MAX", places),
+            ("CHECKOUT_CONNECTIONS_MAX", connections.clone()),
+            ("STOREFRONT_CONNECTIONS_MAX", connections),
             ("STOREFRONT_LISTEN", listen(ports.storefront)),
             ("STOREFRONT_OPS_LISTEN", listen(ports.storefront_ops)),
             ("WORKER_OPS_LISTEN", listen(ports.worker_ops)),
@@ -85,20 +141,13 @@ impl Settings {
             }
         }
         // Where the services are is known better here than in the environment.
-        for (name, value) in [
-            ("REDIS_URL", services.redis_url.expose()),
-            ("KAKAOPAY_BASE_URL", services.kakaopay_url.as_str()),
-        ] {
+        for (name, value) in [("REDIS_URL", places.redis), ("KAKAOPAY_BASE_URL", places.kakaopay)] {
             table.remove(&format!("{name}_FILE"));
             table.insert(name.to_owned(), value.to_owned());
         }
         table.remove("DATABASE_URL_FILE");
-        let databases = Login::ALL.map(|login| (login, services.database_url_as(login)));
-        Ok(Self {
-            table,
-            databases: databases.into_iter().collect(),
-            may_own_database: !services.has_logins(),
-        })
+        let Places { databases, may_own_database, .. } = places;
+        Ok(Self { table, databases, may_own_database })
     }
 
     fn lookup(&self, login: Login) -> impl Fn(&str) -> Option<String> {
@@ -188,5 +237,17 @@ pub(crate) fn order_line(shop: &str) -> String {
          I=$(curl -s \"$S/api/items?sort=PRICE_LOW&size=1\" | jq -r .items[0].itemId); \
          curl -sH \"$J\" -H \"Authorization: Bearer $T\" -H \"Idempotency-Key: first-$RANDOM\" $S/api/orders -d \
          '{{\"lines\":[{{\"itemId\":\"'$I'\",\"quantity\":1}}],\"receiver\":{{\"name\":\"홍길동\",\"phone\":\"010-1234-5678\",\"address\":{{\"zip\":\"04524\",\"city\":\"서울 중구\",\"detail\":\"3층\"}}}}}}' | jq"
+    )
+}
+
+/// A line for a terminal that logs the administrator in and lists the outbox. The password is read from
+/// the file of secrets, so that it stands on no screen.
+pub(crate) fn admin_line(at: &Addresses, secrets: &Path) -> String {
+    let (shop, admin, email) = (&at.shop, &at.admin_api, &at.admin.email);
+    let secrets = secrets.display();
+    format!(
+        "  T=$(jq '{{email: \"{email}\", password: .admin_password}}' '{secrets}' | \
+         curl -sH 'Content-Type: application/json' {shop}/api/auth/login -d @- | jq -r .accessToken); \
+         curl -sH \"Authorization: Bearer $T\" {admin}/admin/outbox | jq"
     )
 }
