@@ -195,12 +195,12 @@ impl Terms {
     /// The refusal of a body in which required fields are missing; `None` when it is unreadable for
     /// another reason.
     fn missing(&self, schema: &Value, body: &[u8]) -> Option<Problem> {
-        let body = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(body) };
-        let body = match body.ok()? {
-            // No body at all lacks every field.
-            Value::Null => Value::Object(serde_json::Map::default()),
-            body => body,
-        };
+        let mut body =
+            if body.is_empty() { Value::Null } else { serde_json::from_slice(body).ok()? };
+        // No body at all lacks every field.
+        if body.is_null() {
+            body = Value::Object(serde_json::Map::default());
+        }
         let mut pointers = Vec::new();
         self.find_missing(schema, &body, "", &mut pointers);
         let problem = Problem::bad_request("request.malformed_body", "required fields are missing");
