@@ -32,9 +32,10 @@ async fn run() -> Result<ExitCode, ExitCode> {
     }
     let shutdown = shutdown::on_signals().map_err(|error| PROGRAM.failed(&error))?;
     let done = cli.execute(config, shutdown, &mut std::io::stdout()).await;
-    done.map_err(|error| match error {
-        CliError::Unconfirmed(unconfirmed) => PROGRAM.wrong_use(&unconfirmed.to_string()),
-        error if is_service => PROGRAM.ended(&error),
-        error => PROGRAM.failed(&error),
+    done.map_err(|error| {
+        if let CliError::Unconfirmed(unconfirmed) = error {
+            return PROGRAM.wrong_use(&unconfirmed.to_string());
+        }
+        if is_service { PROGRAM.ended(&error) } else { PROGRAM.failed(&error) }
     })
 }

@@ -1,6 +1,4 @@
 //! What the shop refuses before it starts anything.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
-
 use testkit::refuses_alike;
 
 /// The settings of a part were looked at only once the private servers ran, a part at a time, and by

@@ -67,8 +67,9 @@ async fn carry_out(order: Order, url: &str) -> Result<ExitCode, Box<dyn std::err
                 let row =
                     |name: &String, state| serde_json::json!({ "name": name, "state": state });
                 let applied = applied.iter().map(|name| row(name, "applied"));
-                let rows = applied.chain(pending.iter().map(|name| row(name, "pending")));
-                cli::print_json(&Rows { rows: &Vec::from_iter(rows) })?;
+                let pending = pending.iter().map(|name| row(name, "pending"));
+                let rows: Vec<_> = applied.chain(pending).collect();
+                cli::print_json(&Rows { rows: &rows })?;
             } else {
                 for name in &applied {
                     writeln!(out, "applied {name}")?;

@@ -51,7 +51,7 @@ async fn a_wrong_key_a_wrong_code_and_an_absent_gateway_are_told_apart() {
     assert!(absent[1].1.contains("not sent"), "{absent:?}");
 }
 
-/// An outage named KAKAOPAY_SECRET_KEY or another setting as wrong, and an operator would change it.
+/// An outage named `KAKAOPAY_SECRET_KEY` or another setting as wrong, and an operator would change it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_blames_no_setting() {
     let world = World::new().await;
