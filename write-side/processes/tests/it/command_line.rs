@@ -84,7 +84,7 @@ async fn check_config_and_the_start_refuse_alike() {
         ("KAKAOPAY_CALL_TIMEOUT_MS", "20000"),
         ("PUBLIC_BASE_URL", "https://shop.example/?page=1"),
         ("MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
-        ("RETURN_URL_KEY", "pepper of the tests, 32 bytes or more"),
+        ("DIGEST_PEPPER", "return key of the tests, 32 bytes or more"),
         ("RELAY_LEASE_MS", "500"),
         ("CLOCK_FILE", "/nowhere/offset"),
     ];
