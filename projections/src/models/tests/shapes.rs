@@ -78,8 +78,7 @@ fn digest(text: &str) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).to_string()
 }
 
-/// Seen to fail with `PaymentReturned` taken out of what `order_history` reads, and with a sum of
-/// `payment_ledger` booked with the other sign.
+/// Seen to fail with `PaymentReturned` taken out of what `order_history` reads.
 #[test]
 fn what_a_model_reads_and_makes_changes_with_its_shape_alone() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shapes");

@@ -45,7 +45,6 @@ async fn a_mistyped_filter_is_named() {
     service().names_a_mistyped_filter().await;
 }
 
-/// Seen to fail without `refuse_owner` in `run`: the process went on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_owns_the_log_is_refused() {
     service().refuses_a_login_that_owns_the_log().await;
